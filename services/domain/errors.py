@@ -1,0 +1,79 @@
+"""The one error root. Layers above translate: `api/errors.py` to HTTP, the CLI to exit codes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One thing wrong with what a user sent.
+
+    `pointer` is an RFC 6901 JSON pointer into the document; `hint` says what to write instead.
+    """
+
+    pointer: str
+    code: str
+    message: str
+    hint: str | None = None
+
+
+class DomainError(Exception):
+    """Something a caller can act on. The message is written for the user."""
+
+
+class InvalidSpec(DomainError):
+    """The document cannot become a sweep; `problems` lists everything wrong with it at once."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(f"{problem.pointer or '/'}: {problem.message}" for problem in self.problems)
+
+
+class NotFound(DomainError):
+    def __init__(self, noun: str, identifier: object) -> None:
+        super().__init__(noun, identifier)
+        self.noun = noun
+        self.identifier = identifier
+
+    def __str__(self) -> str:
+        return f"there is no {self.noun} {self.identifier}"
+
+
+class Conflict(DomainError):
+    """The request contradicts the present state; `allowed` names the actions that state permits."""
+
+    def __init__(self, message: str, allowed: list[str] | None = None) -> None:
+        super().__init__(message, allowed)
+        self.message = message
+        self.allowed = allowed or []
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class QueryRejected(DomainError):
+    """PostgreSQL refused or cancelled a user's SQL; `sqlstate` is its five-character code."""
+
+    def __init__(self, message: str, sqlstate: str | None = None) -> None:
+        super().__init__(message, sqlstate)
+        self.message = message
+        self.sqlstate = sqlstate
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class DataUnavailable(DomainError):
+    """A data set is not on this machine. The trial fails with reason `user_error`: a retry cannot help."""
+
+
+class EmbeddedDatabaseInUse(DomainError):
+    """Another process serves the embedded PostgreSQL of this data folder."""
+
+
+def json_pointer(path: tuple[Any, ...]) -> str:
+    """RFC 6901 pointer of a path of keys and indices."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
