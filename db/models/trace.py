@@ -1,0 +1,76 @@
+"""Results. NULL means undefined; a diverged trial has no rows from the step on at which it diverged.
+
+`metrics` and `traces` carry no foreign key: every insert already proves, under the pack's lock, that the trial is
+running, and a check per row would halve the rate of ingest.
+"""
+
+from sqlalchemy import ForeignKey
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.models.base import Base
+
+
+class Metric(Base):
+    """One row per trial and trace point. Losses are means per sample."""
+
+    __tablename__ = "metrics"
+
+    trial_id: Mapped[int] = mapped_column(primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True)
+    epoch: Mapped[float]
+    train_loss: Mapped[float | None]
+    train_accuracy: Mapped[float | None]
+    test_loss: Mapped[float | None]
+    test_accuracy: Mapped[float | None]
+    weight_alignment: Mapped[float | None]
+    gradient_alignment: Mapped[float | None]
+
+
+class Trace(Base):
+    """One row per trial, trace point and layer; layers count from 1."""
+
+    __tablename__ = "traces"
+
+    trial_id: Mapped[int] = mapped_column(primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True)
+    layer: Mapped[int] = mapped_column(primary_key=True)
+    weight_alignment: Mapped[float | None]
+    gradient_alignment: Mapped[float | None]
+    weight_gradient_alignment: Mapped[float | None]
+    delta_norm_ratio: Mapped[float | None]
+    weight_norm: Mapped[float | None]
+    update_norm: Mapped[float | None]
+
+
+class TrialSummary(Base):
+    """The last metrics of a finished trial, written in the finishing transaction."""
+
+    __tablename__ = "trial_summaries"
+
+    trial_id: Mapped[int] = mapped_column(ForeignKey("trials.id", ondelete="CASCADE"), primary_key=True)
+    steps: Mapped[int]
+    """Updates made."""
+    diverged_at_step: Mapped[int | None]
+    trace_points: Mapped[int]
+    train_loss: Mapped[float | None]
+    train_accuracy: Mapped[float | None]
+    test_loss: Mapped[float | None]
+    test_accuracy: Mapped[float | None]
+    weight_alignment: Mapped[float | None]
+    gradient_alignment: Mapped[float | None]
+
+
+class LayerSummary(Base):
+    """The last trace point of a finished trial, layer by layer: comparisons across trials never read traces."""
+
+    __tablename__ = "layer_summaries"
+
+    trial_id: Mapped[int] = mapped_column(ForeignKey("trials.id", ondelete="CASCADE"), primary_key=True)
+    layer: Mapped[int] = mapped_column(primary_key=True)
+    step: Mapped[int]
+    weight_alignment: Mapped[float | None]
+    gradient_alignment: Mapped[float | None]
+    weight_gradient_alignment: Mapped[float | None]
+    delta_norm_ratio: Mapped[float | None]
+    weight_norm: Mapped[float | None]
+    update_norm: Mapped[float | None]

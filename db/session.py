@@ -1,0 +1,32 @@
+"""Engines. The owner's engine reads and writes; the reader's serves users' SQL and nothing else."""
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
+
+READER_ROLE = "alignsweep_reader"
+
+
+def _psycopg_url(url: str) -> str:
+    """Any PostgreSQL URL in the form that selects psycopg 3."""
+    return make_url(url).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+
+
+def make_engine(url: str) -> Engine:
+    """The owner's engine: five connections at rest, checked before use so that a restarted database is survived."""
+    return create_engine(_psycopg_url(url), pool_size=5, max_overflow=15, pool_pre_ping=True, pool_timeout=5)
+
+
+def make_reader_engine(url: str) -> Engine:
+    """The engine for users' SQL: a fresh connection for each query, so that no session state outlives it."""
+    return create_engine(_psycopg_url(url), poolclass=NullPool)
+
+
+def reader_url(owner_url: str, *, password: str | None) -> str:
+    """The URL of the read-only role on the owner's server and database."""
+    return make_url(owner_url).set(username=READER_ROLE, password=password).render_as_string(hide_password=False)
+
+
+def libpq_url(url: str) -> str:
+    """The same URL without SQLAlchemy's driver name: what psql and other clients take."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)

@@ -1,0 +1,184 @@
+"""What was measured, read through the public views: one trial's rows, and statistics over the seeds of groups."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from services.domain.errors import NotFound
+from services.domain.states import TrialState
+
+_TRIAL = """
+    SELECT trial_id, sweep_id, position, state, reason, error, seed, group_hash, config, attempts, max_attempts,
+        created_at, started_at, finished_at, steps, diverged_at_step, train_loss, train_accuracy, test_loss,
+        test_accuracy, weight_alignment, gradient_alignment
+    FROM v_trials
+"""
+
+_SUMMARY = (
+    "steps",
+    "diverged_at_step",
+    "train_loss",
+    "train_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "weight_alignment",
+    "gradient_alignment",
+)
+
+_ALIGNMENT = text("""
+    SELECT groups.group_hash, groups.varied, curve.step, curve.layer, curve.n,
+        curve.gradient_alignment_mean, curve.gradient_alignment_sd,
+        curve.weight_alignment_mean, curve.weight_alignment_sd
+    FROM v_group_alignment_curves AS curve JOIN groups ON groups.id = curve.group_id
+    WHERE curve.sweep_id = :sweep
+    ORDER BY groups.position, curve.step, curve.layer
+""")
+
+_CURVES = text("""
+    SELECT groups.group_hash, groups.varied, curve.step, curve.epoch, curve.n,
+        curve.train_loss_mean, curve.train_loss_sd, curve.test_loss_mean, curve.test_loss_sd,
+        curve.train_accuracy_mean, curve.train_accuracy_sd, curve.test_accuracy_mean, curve.test_accuracy_sd,
+        curve.gradient_alignment_mean, curve.gradient_alignment_sd,
+        curve.weight_alignment_mean, curve.weight_alignment_sd
+    FROM v_group_curves AS curve JOIN groups ON groups.id = curve.group_id
+    WHERE curve.sweep_id = :sweep
+    ORDER BY groups.position, curve.step
+""")
+
+_STATS = text("""
+    SELECT groups.group_hash, groups.varied, groups.config, stats.n, stats.diverged,
+        stats.test_accuracy_mean, stats.test_accuracy_sd, stats.train_accuracy_mean, stats.train_accuracy_sd,
+        stats.train_loss_mean, stats.train_loss_sd, stats.test_loss_mean, stats.test_loss_sd, layers.layers
+    FROM v_group_stats AS stats
+    JOIN groups ON groups.id = stats.group_id
+    CROSS JOIN LATERAL (
+        SELECT coalesce(jsonb_agg(to_jsonb(layer) - 'sweep_id' - 'group_id' - 'rule' ORDER BY layer), '[]') AS layers
+        FROM v_group_alignment AS layer WHERE layer.group_id = groups.id
+    ) AS layers
+    WHERE stats.sweep_id = :sweep
+    ORDER BY groups.position
+""")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRow:
+    """One trial; `summary` holds its last metrics once it has succeeded."""
+
+    id: int
+    sweep_id: int
+    position: int
+    state: TrialState
+    reason: str | None
+    error: str | None
+    seed: int
+    group_hash: str
+    config: dict[str, Any]
+    attempts: int
+    max_attempts: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    summary: dict[str, Any] | None
+
+
+def trials(
+    session: Session, sweep_id: int, *, after: int | None, limit: int, state: TrialState | None
+) -> list[TrialRow]:
+    """Trials of a sweep with ids above `after`, in the order of expansion. Raises NotFound."""
+    _require_sweep(session, sweep_id)
+    rows = session.execute(
+        text(f"""{_TRIAL} WHERE sweep_id = :sweep AND trial_id > :after
+            AND state = coalesce(:state ::text, state) ORDER BY trial_id LIMIT :limit"""),
+        {"sweep": sweep_id, "after": after or 0, "state": state, "limit": limit},
+    )
+    return [_trial_row(row) for row in rows]
+
+
+def trial(session: Session, trial_id: int) -> TrialRow:
+    """One trial. Raises NotFound."""
+    row = session.execute(text(f"{_TRIAL} WHERE trial_id = :trial"), {"trial": trial_id}).one_or_none()
+    if row is None:
+        raise NotFound("trial", trial_id)
+    return _trial_row(row)
+
+
+def trial_metrics(session: Session, trial_id: int) -> list[dict[str, Any]]:
+    """Losses, accuracies and total alignments of a trial by step. Raises NotFound."""
+    return _rows_of_trial(session, trial_id, "metrics", "step")
+
+
+def trial_alignment(session: Session, trial_id: int) -> list[dict[str, Any]]:
+    """The trace of a trial by step and layer. Raises NotFound."""
+    return _rows_of_trial(session, trial_id, "traces", "step, layer")
+
+
+def trial_attempts(session: Session, trial_id: int) -> list[dict[str, Any]]:
+    """All tries at a trial, the first one first. Raises NotFound."""
+    return _rows_of_trial(session, trial_id, "attempts", "pack_id")
+
+
+def alignment(session: Session, sweep_id: int) -> list[dict[str, Any]]:
+    """Alignment by group, step and layer: n, mean and standard deviation over seeds. Raises NotFound."""
+    _require_sweep(session, sweep_id)
+    return [dict(row) for row in session.execute(_ALIGNMENT, {"sweep": sweep_id}).mappings()]
+
+
+def curves(session: Session, sweep_id: int) -> list[dict[str, Any]]:
+    """Losses and accuracies by group and step: n, mean and standard deviation over seeds. Raises NotFound."""
+    _require_sweep(session, sweep_id)
+    return [dict(row) for row in session.execute(_CURVES, {"sweep": sweep_id}).mappings()]
+
+
+def stats(session: Session, sweep_id: int) -> list[dict[str, Any]]:
+    """Final metrics by group, and final alignment of each layer, over succeeded trials. Raises NotFound."""
+    _require_sweep(session, sweep_id)
+    return [dict(row) for row in session.execute(_STATS, {"sweep": sweep_id}).mappings()]
+
+
+def queue(session: Session) -> list[dict[str, Any]]:
+    """What waits and what runs, per sweep."""
+    return [dict(row) for row in session.execute(text("SELECT * FROM v_queue ORDER BY sweep_id")).mappings()]
+
+
+def workers(session: Session) -> list[dict[str, Any]]:
+    """The workers that dispatchers have seen of late."""
+    return [dict(row) for row in session.execute(text("SELECT * FROM workers ORDER BY dispatcher, name")).mappings()]
+
+
+def _require_sweep(session: Session, sweep_id: int) -> None:
+    if session.execute(text("SELECT FROM sweeps WHERE id = :id"), {"id": sweep_id}).one_or_none() is None:
+        raise NotFound("sweep", sweep_id)
+
+
+def _rows_of_trial(session: Session, trial_id: int, table: str, order: str) -> list[dict[str, Any]]:
+    rows = session.execute(
+        text(f"SELECT * FROM {table} WHERE trial_id = :trial ORDER BY {order}"), {"trial": trial_id}
+    ).mappings()
+    found = [dict(row) for row in rows]
+    if not found:
+        trial(session, trial_id)
+    return found
+
+
+def _trial_row(row: Any) -> TrialRow:
+    summary = {name: getattr(row, name) for name in _SUMMARY} if row.steps is not None else None
+    return TrialRow(
+        id=row.trial_id,
+        sweep_id=row.sweep_id,
+        position=row.position,
+        state=TrialState(row.state),
+        reason=row.reason,
+        error=row.error,
+        seed=row.seed,
+        group_hash=row.group_hash,
+        config=row.config,
+        attempts=row.attempts,
+        max_attempts=row.max_attempts,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        summary=summary,
+    )

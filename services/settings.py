@@ -1,0 +1,47 @@
+"""What the operator configures, all of it through the environment."""
+
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import platformdirs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One process's configuration. Unset URLs mean the embedded database of `home`."""
+
+    home: Path
+    database_url: str | None
+    reader_url: str | None
+    reader_password: str | None
+    host: str
+    port: int
+    token: str | None
+    lease_ttl: timedelta
+    data_root: Path
+    data_download: bool
+    ray_address: str | None
+    executor: str
+    """`ray`, or `inline` to train in the dispatcher's own process."""
+
+    @classmethod
+    def from_environment(cls) -> "Settings":
+        """Read `ALIGNSWEEP_*`, `DATABASE_URL` and `RAY_ADDRESS`. Malformed numbers raise ValueError."""
+        env = os.environ
+        home = Path(env.get("ALIGNSWEEP_HOME") or platformdirs.user_data_dir("alignsweep"))
+        return cls(
+            home=home,
+            database_url=env.get("DATABASE_URL") or None,
+            reader_url=env.get("ALIGNSWEEP_READER_URL") or None,
+            reader_password=env.get("ALIGNSWEEP_READER_PASSWORD") or None,
+            host=env.get("ALIGNSWEEP_HOST") or "127.0.0.1",
+            port=int(env.get("ALIGNSWEEP_PORT") or 8642),
+            token=env.get("ALIGNSWEEP_TOKEN") or None,
+            lease_ttl=timedelta(seconds=float(env.get("ALIGNSWEEP_LEASE_TTL_SECONDS") or 30)),
+            data_root=Path(env.get("ALIGNSWEEP_DATA_ROOT") or home / "data"),
+            data_download=env.get("ALIGNSWEEP_DATA_DOWNLOAD") == "1",
+            ray_address=env.get("RAY_ADDRESS") or None,
+            executor=env.get("ALIGNSWEEP_EXECUTOR") or "ray",
+        )

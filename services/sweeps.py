@@ -1,0 +1,282 @@
+"""Sweeps: submit, plan, list, show, cancel. Functions take a Session and leave the commit to the caller."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from db.models import Event, Sweep
+from services.domain.errors import Conflict, NotFound
+from services.domain.ports import Resources
+from services.domain.schedule import total_steps, trace_steps
+from services.domain.spec import SweepSpec, canonical_json, content_hash
+from services.domain.states import TERMINAL_SWEEP_STATES, SweepState, TrialState
+from services.expansion import ExpandedGroup, count, expand, flatten, group_count
+from services.packing import pack_key, pack_limit
+
+_GROUPS_PER_INSERT = 500
+_TRACE_ROW_BYTES = 90
+_METRIC_ROW_BYTES = 110
+
+_INSERT_GROUPS = text("""
+    INSERT INTO groups (sweep_id, position, group_hash, config, varied)
+    SELECT :sweep, * FROM unnest(:positions ::bigint[], :hashes ::text[], :configs ::jsonb[], :varied ::jsonb[])
+    RETURNING id, position
+""")
+
+_INSERT_PARAMS = text("""
+    INSERT INTO group_params (group_id, name, number, text)
+    SELECT * FROM unnest(:groups ::bigint[], :names ::text[], :numbers ::double precision[], :texts ::text[])
+""")
+
+_INSERT_TRIALS = text("""
+    INSERT INTO trials (sweep_id, group_id, position, seed, config_hash, pack_key, cpu, gpu, priority, max_attempts)
+    SELECT :sweep, group_id, position, seed, config_hash, pack_key, :cpu, :gpu, :priority, :max_attempts
+    FROM unnest(:groups ::bigint[], :positions ::bigint[], :seeds ::bigint[], :hashes ::text[], :keys ::text[])
+        AS trial(group_id, position, seed, config_hash, pack_key)
+""")
+
+# Progress of some sweeps. Steps per second: of the packs that run, since they were claimed.
+_PROGRESS = text("""
+    SELECT sweep.id, states.trials, pace.steps_per_second
+    FROM unnest(:sweeps ::bigint[]) AS sweep(id)
+    CROSS JOIN LATERAL (
+        SELECT coalesce(jsonb_object_agg(state, n), '{}') AS trials
+        FROM (SELECT state, count(*) AS n FROM trials WHERE sweep_id = sweep.id GROUP BY state) AS counted
+    ) AS states
+    CROSS JOIN LATERAL (
+        SELECT sum(model_steps / nullif(extract(epoch FROM now() - claimed_at), 0)) ::double precision AS steps_per_second
+        FROM packs
+        WHERE id IN (SELECT pack_id FROM trials WHERE sweep_id = sweep.id AND state = 'running')
+    ) AS pace
+""")
+
+_CANCEL_TRIALS = text("""
+    WITH cancelled AS (
+        UPDATE trials AS trial
+        SET state = 'cancelled', reason = 'cancelled_by_user', pack_id = NULL, finished_at = now()
+        FROM trials AS before
+        WHERE trial.sweep_id = :sweep AND trial.state IN ('queued', 'running') AND before.id = trial.id
+        RETURNING trial.id, before.pack_id
+    ), ended AS (
+        UPDATE attempts SET reason = 'cancelled_by_user', finished_at = now()
+        FROM cancelled WHERE attempts.trial_id = cancelled.id AND attempts.pack_id = cancelled.pack_id
+    )
+    INSERT INTO events (sweep_id, trial_id, pack_id, kind) SELECT :sweep, id, pack_id, 'trial.cancelled' FROM cancelled
+""")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepSummary:
+    """A sweep and how far it is. `trials` counts them by state."""
+
+    id: int
+    name: str
+    state: SweepState
+    priority: int
+    owner: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    trial_count: int
+    trials: dict[TrialState, int]
+    steps_per_second: float | None
+    spec: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a spec would cost. `packs` assumes full packs."""
+
+    trials: int
+    groups: int
+    packs: int
+    model_steps: int
+    """Updates, summed over all trials."""
+    metric_rows: int
+    trace_rows: int
+    bytes_estimate: int
+
+
+def plan(spec: SweepSpec) -> Plan:
+    """Cost of the sweep. Raises InvalidSpec when a combination of values is not a valid configuration."""
+    resources = _resources(spec)
+    trials_of_key: dict[str, tuple[int, int]] = {}
+    steps = points = layer_points = 0
+    for group in expand(spec):
+        key = pack_key(group.document, resources)
+        waiting, limit = trials_of_key.get(key, (0, pack_limit(group.config, resources)))
+        trials_of_key[key] = (waiting + len(group.seeds), limit)
+        group_steps = total_steps(group.config)
+        group_points = len(trace_steps(group_steps, group.config.trace.points_per_decade)) * len(group.seeds)
+        steps += group_steps * len(group.seeds)
+        points += group_points
+        layer_points += group_points * (len(group.config.model.hidden) + 1)
+    return Plan(
+        trials=count(spec),
+        groups=group_count(spec),
+        packs=sum(-(-waiting // limit) for waiting, limit in trials_of_key.values()),
+        model_steps=steps,
+        metric_rows=points,
+        trace_rows=layer_points,
+        bytes_estimate=points * _METRIC_ROW_BYTES + layer_points * _TRACE_ROW_BYTES,
+    )
+
+
+def submit(
+    session: Session, spec: SweepSpec, *, idempotency_key: str | None, owner: str | None
+) -> tuple[SweepSummary, bool]:
+    """Store the sweep and all its trials, or return the one stored under the same key.
+
+    The second value tells whether it was stored now. Raises Conflict when the key belongs to another spec, InvalidSpec
+    when a combination of values is not a valid configuration.
+    """
+    document = spec.model_dump(mode="json")
+    request_hash = content_hash(document)
+    if idempotency_key is not None:
+        # Two submits under one key take turns: the second one finds what the first one committed.
+        session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": idempotency_key})
+        earlier = session.scalars(select(Sweep).where(Sweep.idempotency_key == idempotency_key)).one_or_none()
+        if earlier is not None:
+            if earlier.request_hash != request_hash:
+                raise Conflict("this Idempotency-Key was used with another spec")
+            return get(session, earlier.id), False
+    sweep = Sweep(
+        name=spec.name,
+        owner=owner,
+        priority=spec.priority,
+        spec=document,
+        trial_count=count(spec),
+        idempotency_key=idempotency_key,
+        request_hash=request_hash,
+    )
+    session.add(sweep)
+    session.flush()
+    groups = expand(spec)
+    while batch := list(islice(groups, _GROUPS_PER_INSERT)):
+        _insert_groups(session, sweep.id, spec, batch)
+    session.add(Event(sweep_id=sweep.id, kind="sweep.submitted", detail={"trials": sweep.trial_count}))
+    session.flush()
+    return get(session, sweep.id), True
+
+
+def get(session: Session, sweep_id: int) -> SweepSummary:
+    """One sweep. Raises NotFound."""
+    sweep = session.get(Sweep, sweep_id)
+    if sweep is None:
+        raise NotFound("sweep", sweep_id)
+    return _summaries(session, [sweep])[0]
+
+
+def page(session: Session, *, before: int | None, limit: int, state: SweepState | None) -> list[SweepSummary]:
+    """The newest sweeps with ids below `before`."""
+    query = select(Sweep).order_by(Sweep.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(Sweep.id < before)
+    if state is not None:
+        query = query.where(Sweep.state == state)
+    return _summaries(session, session.scalars(query).all())
+
+
+def cancel(session: Session, sweep_id: int) -> SweepSummary:
+    """Cancel what waits and what runs; workers drop running trials at their next trace point.
+
+    A cancelled sweep may be cancelled again. Raises NotFound, and Conflict when the sweep is over otherwise.
+    """
+    sweep = session.get(Sweep, sweep_id, with_for_update={"key_share": True})
+    if sweep is None:
+        raise NotFound("sweep", sweep_id)
+    if sweep.state != SweepState.CANCELLED:
+        if sweep.state in TERMINAL_SWEEP_STATES:
+            raise Conflict(f"sweep {sweep_id} is over: it has {sweep.state}", allowed=[])
+        session.execute(_CANCEL_TRIALS, {"sweep": sweep_id})
+        session.execute(
+            text("UPDATE sweeps SET state = 'cancelled', finished_at = now() WHERE id = :sweep"), {"sweep": sweep_id}
+        )
+        session.add(Event(sweep_id=sweep_id, kind="sweep.cancelled"))
+        session.flush()
+        session.refresh(sweep)
+    return get(session, sweep_id)
+
+
+def _resources(spec: SweepSpec) -> Resources:
+    return Resources(cpu=float(spec.resources.cpu), gpu=float(spec.resources.gpu))
+
+
+def _insert_groups(session: Session, sweep_id: int, spec: SweepSpec, groups: Sequence[ExpandedGroup]) -> None:
+    """A batch of groups with their parameters and trials, three statements."""
+    rows = session.execute(
+        _INSERT_GROUPS,
+        {
+            "sweep": sweep_id,
+            "positions": [group.position for group in groups],
+            "hashes": [group.group_hash for group in groups],
+            "configs": [canonical_json(group.document) for group in groups],
+            "varied": [canonical_json(group.varied) for group in groups],
+        },
+    )
+    ids = {row.position: row.id for row in rows}
+    params = [(ids[group.position], *leaf) for group in groups for leaf in flatten(group.document)]
+    session.execute(
+        _INSERT_PARAMS, dict(zip(("groups", "names", "numbers", "texts"), map(list, zip(*params, strict=True)), strict=True))
+    )
+    resources = _resources(spec)
+    for trials in _batched(_trial_rows(groups, ids, resources), 10_000):
+        session.execute(
+            _INSERT_TRIALS,
+            {
+                "sweep": sweep_id,
+                "cpu": resources.cpu,
+                "gpu": resources.gpu,
+                "priority": spec.priority,
+                "max_attempts": spec.retries.max_attempts,
+                **dict(
+                    zip(
+                        ("groups", "positions", "seeds", "hashes", "keys"),
+                        map(list, zip(*trials, strict=True)),
+                        strict=True,
+                    )
+                ),
+            },
+        )
+
+
+def _trial_rows(
+    groups: Sequence[ExpandedGroup], ids: dict[int, int], resources: Resources
+) -> Iterator[tuple[int, int, int, str, str]]:
+    """(group id, position, seed, config hash, pack key) of every trial."""
+    for group in groups:
+        key = pack_key(group.document, resources)
+        first = group.position * len(group.seeds)
+        for offset, seed in enumerate(group.seeds):
+            yield ids[group.position], first + offset, seed, group.config_hash(seed), key
+
+
+def _batched(rows: Iterator[tuple[Any, ...]], size: int) -> Iterator[list[tuple[Any, ...]]]:
+    while batch := list(islice(rows, size)):
+        yield batch
+
+
+def _summaries(session: Session, sweeps: Sequence[Sweep]) -> list[SweepSummary]:
+    progress = {row.id: row for row in session.execute(_PROGRESS, {"sweeps": [sweep.id for sweep in sweeps]})}
+    return [
+        SweepSummary(
+            id=sweep.id,
+            name=sweep.name,
+            state=SweepState(sweep.state),
+            priority=sweep.priority,
+            owner=sweep.owner,
+            created_at=sweep.created_at,
+            started_at=sweep.started_at,
+            finished_at=sweep.finished_at,
+            trial_count=sweep.trial_count,
+            trials={TrialState(state): n for state, n in progress[sweep.id].trials.items()},
+            steps_per_second=progress[sweep.id].steps_per_second,
+            spec=sweep.spec,
+        )
+        for sweep in sweeps
+    ]

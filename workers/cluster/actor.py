@@ -1,0 +1,55 @@
+"""The Ray actor: one process that trains one pack at a time and streams what it measures."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import ray
+import torch
+
+from services.domain.ports import PackOrder, Report
+from services.domain.results import Provenance
+from workers.pack import describe, run_pack
+from workers.training import numerics
+from workers.training.data import DataLibrary
+
+# One thread per worker process: threads within small matrix products collapse as soon as a core is shared.
+WORKER_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_CBWR": "AUTO",
+}
+
+
+@ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={"control": 1})
+class TrainingActor:
+    """Knows tensors and data sets; holds no database connection, calls nobody."""
+
+    def __init__(self, data_root: Path, data_download: bool, use_gpu: bool) -> None:
+        self._library = DataLibrary(root=data_root, download=data_download)
+        self._device = "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
+        matmul = numerics.configure()
+        self._provenance = describe(self._device, matmul, numerics.reproducibility(torch.device(self._device)))
+        self._dropped: set[int] = set()
+        self._lock = threading.Lock()
+
+    def ready(self) -> Provenance:
+        """Answers once the worker can train."""
+        return self._provenance
+
+    def train(self, order: PackOrder) -> Iterator[Report]:
+        """Stream the pack's reports; blocks while the dispatcher has not taken the earlier ones."""
+        with self._lock:
+            self._dropped = set()
+        yield from run_pack(order, self._library, self._provenance, self._dropped_now)
+
+    @ray.method(concurrency_group="control")
+    def drop(self, trial_ids: Sequence[int]) -> None:
+        """Stop these trials of the running pack at their next trace point."""
+        with self._lock:
+            self._dropped |= set(trial_ids)
+
+    def _dropped_now(self) -> set[int]:
+        with self._lock:
+            return set(self._dropped)

@@ -1,0 +1,94 @@
+"""The composition root: joins database, dispatcher and executor into the dispatcher process."""
+
+import os
+import secrets
+import signal
+import sys
+import threading
+from types import FrameType
+
+import structlog
+
+from db.session import make_engine
+from services.dispatcher import Dispatcher
+from services.domain.ports import Executor
+from services.settings import Settings
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT, then drain. Exit status 2: not configured."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    settings = Settings.from_environment()
+    if settings.database_url is None:
+        sys.stderr.write("DATABASE_URL is not set; `alignsweep up` starts a dispatcher with an embedded database\n")
+        return 2
+    stopped = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopped.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    executor = make_executor(settings)
+    dispatcher = Dispatcher(engine=make_engine(settings.database_url), executor=executor, ttl=settings.lease_ttl)
+    structlog.get_logger().info("dispatcher up", name=dispatcher.name, executor=settings.executor)
+    try:
+        while not stopped.is_set():
+            stopped.wait(dispatcher.tick().total_seconds())
+        dispatcher.drain()
+    finally:
+        executor.close()
+    return 0
+
+
+def make_executor(settings: Settings) -> Executor:
+    """The executor that the settings name. Raises ValueError for an unknown one."""
+    match settings.executor:
+        case "inline":
+            return _inline(settings)
+        case "ray":
+            return _ray(settings)
+        case other:
+            raise ValueError(f"ALIGNSWEEP_EXECUTOR must be ray or inline, not {other!r}")
+
+
+def _inline(settings: Settings) -> Executor:
+    import torch
+
+    from workers.inline import InlineExecutor
+    from workers.pack import describe
+    from workers.training import numerics
+    from workers.training.data import DataLibrary
+
+    matmul = numerics.configure()
+    provenance = describe("cpu", matmul, numerics.reproducibility(torch.device("cpu")))
+    return InlineExecutor(DataLibrary(root=settings.data_root, download=settings.data_download), provenance)
+
+
+def _ray(settings: Settings) -> Executor:
+    """Connect to the cluster at RAY_ADDRESS, or start a local Ray that ends with this process."""
+    if settings.ray_address is None:
+        # A Ray of our own admits nobody else: its token is made here and lives as long as this process.
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
+
+    from workers.cluster.executor import RayExecutor
+
+    if settings.ray_address is None:
+        ray.init(include_dashboard=False, log_to_driver=False, object_store_memory=256 * 2**20, _node_ip_address="127.0.0.1")
+    else:
+        ray.init(address=settings.ray_address, log_to_driver=False)
+    return RayExecutor(settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
