@@ -4,19 +4,10 @@ import math
 from typing import Any
 
 from services.domain.datasets import layer_widths
+from services.domain.packability import shared_configuration
 from services.domain.ports import Resources
 from services.domain.spec import TrialConfig, content_hash
 
-# Values that a pack holds per trial; everything else must be equal for trials to share a batched program.
-_FREE = (
-    ("train", "lr"),
-    ("train", "order_seed"),
-    ("data", "label_noise"),
-    ("data", "label_noise_seed"),
-    ("model", "init_seed"),
-    ("rule", "feedback", "scale"),
-    ("rule", "feedback", "seed"),
-)
 # On a CPU the working set of a pack should stay in the core's share of the cache; on a GPU launches dominate.
 _CACHE_BYTES = 6_000_000
 _MAX_PACK_CPU = 64
@@ -25,10 +16,7 @@ _MAX_PACK_GPU = 1024
 
 def pack_key(document: dict[str, Any], resources: Resources) -> str:
     """Equal for trials that one batched program can train on the same kind of worker."""
-    shared = document
-    for path in _FREE:
-        shared = _without(shared, path)
-    return content_hash([shared, resources.cpu, resources.gpu])[:32]
+    return content_hash([shared_configuration(document), resources.cpu, resources.gpu])[:32]
 
 
 def member_bytes(config: TrialConfig) -> int:
@@ -50,10 +38,3 @@ def pack_limit(config: TrialConfig, resources: Resources) -> int:
 def spread(waiting: int, capacity: int, limit: int) -> int:
     """Size of the next pack when `waiting` trials are due: at the end of a sweep all workers share what is left."""
     return max(1, min(limit, math.ceil(waiting / max(1, capacity))))
-
-
-def _without(document: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
-    head, *rest = path
-    if rest:
-        return {**document, head: _without(document[head], tuple(rest))}
-    return {key: value for key, value in document.items() if key != head}

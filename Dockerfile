@@ -1,0 +1,20 @@
+# One image for every process: migrate, api, dispatcher (with the Ray head) and workers.
+FROM python:3.12-slim
+
+# The small build of torch by default; for GPUs build with --build-arg TORCH_INDEX=https://pypi.org/simple
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+
+WORKDIR /app
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY api api
+COPY db db
+COPY services services
+COPY workers workers
+COPY recipes recipes
+RUN pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" -c constraints.txt .
+
+RUN useradd --create-home alignsweep && mkdir /data && chown alignsweep /data
+USER alignsweep
+ENV ALIGNSWEEP_HOME=/data ALIGNSWEEP_DATA_ROOT=/data/sets RAY_USAGE_STATS_ENABLED=0 PYTHONUNBUFFERED=1
+EXPOSE 8642
+CMD ["alignsweep", "api"]

@@ -1,0 +1,55 @@
+# `make run` and `make test` set up all they need. CPU-only machines may take the small build of torch:
+#   make run TORCH_INDEX=https://download.pytorch.org/whl/cpu
+PYTHON ?= python3
+VENV ?= .venv
+TORCH_INDEX ?=
+PIP_FLAGS = --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+BIN = $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run up test check format bench-engine clean
+
+help: ## Show this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+run: $(VENV)/.installed ## Train the quickstart sweep, show its table and figure, stop
+	@$(BIN)/alignsweep run recipes/quickstart.yaml
+
+up: $(VENV)/.installed ## Start the service and stay up (Ctrl-C stops it)
+	@$(BIN)/alignsweep up
+
+test: $(VENV)/.installed-dev ## Run the tests
+	@$(BIN)/python -m pytest -n 2
+
+check: $(VENV)/.installed-dev ## Format, lint, types, import contracts, then the tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(MAKE) test
+
+format: $(VENV)/.installed-dev ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench-engine: $(VENV)/.installed-dev ## Measure the engine beside its peers, in one run
+	@mkdir -p out
+	@$(BIN)/python -m benchmarks.engine out/bench-engine.json
+
+clean: ## Remove the environment and caches; the data folder stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache out
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "alignsweep needs Python 3.11 or newer; name one with make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing into $(VENV) (once; PyTorch is large) ..."
+	@$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing into $(VENV) with the tools of the tests (once) ..."
+	@$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.installed

@@ -1,0 +1,259 @@
+"""The queue on real PostgreSQL: every verb, and that a lost pack changes nothing."""
+
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
+
+from services import queue, sweeps
+from services.domain.ports import PackOrder, Resources
+from services.domain.results import Chunk, MetricColumns, Outcome, TraceColumns
+from services.domain.states import Reason
+from services.expansion import parse
+from services.queue import Verdict
+
+CPU = Resources(cpu=1, gpu=0)
+TTL = timedelta(seconds=30)
+
+
+def submit(session: Session, **parts: Any) -> int:
+    document = {"name": "test", "seeds": {"count": 4}, **parts}
+    summary, _ = sweeps.submit(session, parse(document), idempotency_key=None, owner=None)
+    session.commit()
+    return summary.id
+
+
+def claim(session: Session, dispatcher: str = "d", ttl: timedelta = TTL, capacity: int = 1) -> PackOrder:
+    order = queue.claim(session, dispatcher=dispatcher, resources=CPU, capacity=capacity, ttl=ttl)
+    session.commit()
+    assert order is not None
+    return order
+
+
+def chunk(order: PackOrder, seq: int, *, step: int = 0, outcomes: list[Outcome] | None = None) -> Chunk:
+    """One trace point of two layers for every trial of the order; layer 1 has no weight alignment."""
+    ids = np.array(order.trial_ids, dtype=np.int64)
+    n = len(ids)
+    metrics = {name: np.full(n, 0.5) for name in MetricColumns.names()}
+    traces = {name: np.full(2 * n, 0.25) for name in TraceColumns.names()}
+    traces["weight_alignment"][::2] = np.nan
+    metrics |= {"trial_id": ids, "step": np.full(n, step)}
+    traces |= {"trial_id": ids.repeat(2), "step": np.full(2 * n, step), "layer": np.tile([1, 2], n)}
+    return Chunk(
+        pack_id=order.pack_id,
+        seq=seq,
+        metrics=MetricColumns(**metrics),
+        traces=TraceColumns(**traces),
+        outcomes=outcomes or [],
+        model_steps=n,
+    )
+
+
+def completed(order: PackOrder) -> list[Outcome]:
+    return [Outcome(trial_id=trial_id, reason=Reason.COMPLETED, steps=7) for trial_id in order.trial_ids]
+
+
+def record(session: Session, chunk: Chunk) -> queue.Recorded:
+    recorded = queue.record(session, chunk)
+    session.commit()
+    return recorded
+
+
+def states(session: Session) -> dict[str, int]:
+    rows = session.execute(text("SELECT state, count(*) AS n FROM trials GROUP BY state"))
+    return {row.state: row.n for row in rows}
+
+
+def scalar(session: Session, query: str) -> Any:
+    return session.execute(text(query)).scalar_one()
+
+
+def test_a_sweep_goes_from_queued_over_running_to_succeeded(session: Session) -> None:
+    sweep_id = submit(session)
+    order = claim(session)
+    assert [trial.seed for trial in order.trials] == [0, 1, 2, 3]
+    assert sweeps.get(session, sweep_id).state == "running"
+    assert record(session, chunk(order, 0)).verdict is Verdict.ACCEPTED
+    record(session, chunk(order, 1, step=7, outcomes=completed(order)))
+    assert queue.end_pack(session, order.pack_id)
+    session.commit()
+    assert sweeps.get(session, sweep_id).state == "succeeded"
+    assert states(session) == {"succeeded": 4}
+    assert scalar(session, "SELECT count(*) FROM traces") == 4 * 2 * 2
+    assert scalar(session, "SELECT count(*) FROM traces WHERE weight_alignment IS NULL") == 4 * 2
+    assert scalar(session, "SELECT count(*) FROM layer_summaries WHERE step = 7") == 4 * 2
+    assert scalar(session, "SELECT min(trace_points) FROM trial_summaries WHERE steps = 7") == 2
+    assert scalar(session, "SELECT count(*) FROM events WHERE kind = 'trial.succeeded'") == 4
+    assert scalar(session, "SELECT count(*) FROM attempts WHERE reason = 'completed'") == 4
+
+
+def test_claims_follow_priority_then_age_and_keep_shapes_apart(session: Session) -> None:
+    submit(session, name="old")
+    urgent = submit(session, name="urgent", priority=5, grid={"rule.name": ["bp", "dfa"]})
+    packs = [claim(session) for _ in range(3)]
+    assert [{trial.config.rule.name for trial in pack.trials} for pack in packs] == [{"bp"}, {"dfa"}, {"dfa"}]
+    assert [len(pack.trials) for pack in packs] == [4, 4, 4]
+    first = scalar(session, f"SELECT sweep_id FROM trials WHERE id = {packs[0].trial_ids[0]}")
+    assert first == urgent
+    assert queue.claim(session, dispatcher="d", resources=CPU, capacity=1, ttl=TTL) is None
+
+
+def test_two_claims_at_once_never_share_a_trial(session: Session, engine: Engine) -> None:
+    submit(session, seeds={"count": 16})
+    claim(session, capacity=8)
+    with Session(engine) as other:
+        one = queue.claim(session, dispatcher="a", resources=CPU, capacity=4, ttl=TTL)
+        two = queue.claim(other, dispatcher="b", resources=CPU, capacity=4, ttl=TTL)
+        assert one is not None
+        assert two is not None
+        assert not set(one.trial_ids) & set(two.trial_ids)
+        session.commit()
+        other.commit()
+
+
+def test_a_repeated_chunk_changes_nothing_and_a_gap_is_refused(session: Session) -> None:
+    submit(session)
+    order = claim(session)
+    assert record(session, chunk(order, 0)).verdict is Verdict.ACCEPTED
+    assert record(session, chunk(order, 0)).verdict is Verdict.REPEATED
+    assert record(session, chunk(order, 2, step=9)).verdict is Verdict.GAP
+    assert scalar(session, "SELECT count(*) FROM metrics") == 4
+    assert scalar(session, "SELECT next_seq FROM packs") == 1
+
+
+def test_a_pack_past_its_lease_is_rescued_and_fenced(session: Session) -> None:
+    submit(session)
+    zombie = claim(session, ttl=timedelta(seconds=-1))
+    record(session, chunk(zombie, 0))
+    assert queue.rescue(session) == {zombie.pack_id: list(zombie.trial_ids)}
+    session.commit()
+    heir = claim(session, "other")
+    assert heir.trial_ids == zombie.trial_ids
+    assert heir.pack_id > zombie.pack_id
+    assert scalar(session, "SELECT count(*) FROM metrics") == 0  # the heir starts from step 0
+    late = record(session, chunk(zombie, 1, step=7, outcomes=completed(zombie)))
+    assert late.verdict is Verdict.FENCED
+    assert queue.heartbeat(session, dispatcher="d", packs=[zombie.pack_id], ttl=TTL) == set()
+    assert not queue.end_pack(session, zombie.pack_id)
+    assert not queue.release(session, zombie.pack_id)
+    assert states(session) == {"running": 4}
+    assert scalar(session, "SELECT max(attempts) FROM trials") == 1  # a lost worker is not charged
+    assert scalar(session, "SELECT count(*) FROM metrics") == 0
+
+
+def test_a_heartbeat_keeps_the_lease(session: Session) -> None:
+    submit(session)
+    order = claim(session, ttl=timedelta(seconds=-1))
+    assert queue.heartbeat(session, dispatcher="d", packs=[order.pack_id], ttl=TTL) == {order.pack_id}
+    assert queue.rescue(session) == {}
+
+
+def test_release_gives_back_without_charge(session: Session) -> None:
+    submit(session)
+    order = claim(session)
+    assert queue.release(session, order.pack_id)
+    session.commit()
+    assert states(session) == {"queued": 4}
+    assert scalar(session, "SELECT max(attempts) FROM trials") == 0
+    assert claim(session).trial_ids == order.trial_ids
+
+
+def test_what_crashes_its_worker_is_found_by_halving(session: Session) -> None:
+    """One trial of sixteen takes its worker down each time; fifteen succeed and it is poison."""
+    sweep_id = submit(session, seeds={"count": 16})
+    culprit = scalar(session, "SELECT max(id) FROM trials")
+    packs = 0
+    while states(session).get("queued"):
+        order = claim(session)
+        packs += 1
+        if culprit in order.trial_ids:
+            queue.break_pack(session, order.pack_id, Reason.WORKER_LOST, "gone")
+            session.commit()
+        else:
+            record(session, chunk(order, 0, outcomes=completed(order)))
+            queue.end_pack(session, order.pack_id)
+            session.commit()
+    assert states(session) == {"succeeded": 15, "failed": 1}
+    assert scalar(session, f"SELECT reason FROM trials WHERE id = {culprit}") == "poison"
+    assert sweeps.get(session, sweep_id).state == "partial"
+    assert packs <= 12
+
+
+@pytest.mark.parametrize(
+    ("reason", "state", "attempts"),
+    [
+        (Reason.USER_ERROR, "failed", 1),
+        (Reason.UNKNOWN_ERROR, "queued", 1),  # charged, and waits
+        (Reason.OUT_OF_MEMORY, "queued", 0),
+    ],
+)
+def test_a_failed_outcome_is_decided_by_its_reason(
+    session: Session, reason: Reason, state: str, attempts: int
+) -> None:
+    submit(session)
+    order = claim(session)
+    bad, *good = order.trial_ids
+    outcomes = [Outcome(trial_id=bad, reason=reason, error="because")]
+    record(session, chunk(order, 0, outcomes=outcomes))
+    row = session.execute(text(f"SELECT state, attempts, error FROM trials WHERE id = {bad}")).one()
+    assert (row.state, row.attempts, row.error) == (state, attempts, "because")
+    assert scalar(session, "SELECT count(*) FROM trials WHERE state = 'running'") == len(good)
+
+
+def test_an_unknown_error_fails_the_trial_after_its_last_attempt(session: Session) -> None:
+    sweep_id = submit(session, retries={"max_attempts": 1})
+    order = claim(session)
+    queue.break_pack(session, order.pack_id, Reason.UNKNOWN_ERROR, "Traceback")
+    session.commit()
+    assert states(session) == {"failed": 4}
+    assert sweeps.get(session, sweep_id).state == "failed"
+
+
+def test_a_diverged_trial_is_a_result(session: Session) -> None:
+    submit(session, seeds={"count": 1})
+    order = claim(session)
+    outcome = Outcome(trial_id=order.trial_ids[0], reason=Reason.DIVERGED, steps=5, diverged_at_step=5)
+    record(session, chunk(order, 0, outcomes=[outcome]))
+    row = session.execute(text("SELECT state, reason, diverged_at_step FROM v_trials")).one()
+    assert tuple(row) == ("succeeded", "diverged", 5)
+
+
+def test_cancel_ends_what_waits_and_fences_what_runs(session: Session) -> None:
+    sweep_id = submit(session, seeds={"count": 8})
+    order = claim(session, capacity=2)
+    assert len(order.trial_ids) == 4
+    assert sweeps.cancel(session, sweep_id).state == "cancelled"
+    session.commit()
+    assert states(session) == {"cancelled": 8}
+    recorded = record(session, chunk(order, 0, outcomes=completed(order)))
+    assert recorded == queue.Recorded(verdict=Verdict.ACCEPTED, unheld=frozenset(order.trial_ids))
+    assert states(session) == {"cancelled": 8}
+    assert scalar(session, "SELECT count(*) FROM metrics") == 0
+    assert sweeps.cancel(session, sweep_id).state == "cancelled"
+    assert scalar(session, "SELECT count(*) FROM attempts WHERE reason = 'cancelled_by_user'") == 4
+
+
+def test_submit_twice_under_one_key_is_one_sweep(session: Session) -> None:
+    spec = parse({"name": "once"})
+    first, created = sweeps.submit(session, spec, idempotency_key="k", owner=None)
+    again, created_again = sweeps.submit(session, spec, idempotency_key="k", owner=None)
+    assert (created, created_again) == (True, False)
+    assert first.id == again.id
+    with pytest.raises(sweeps.Conflict):
+        sweeps.submit(session, parse({"name": "other"}), idempotency_key="k", owner=None)
+
+
+def test_claims_read_an_index_however_many_trials_are_over(session: Session) -> None:
+    submit(session, seeds={"count": 2000})
+    session.execute(text("UPDATE trials SET state = 'cancelled', finished_at = now() WHERE id > 100"))
+    session.commit()
+    session.execute(text("ANALYZE trials"))
+    for query in (queue._KINDS, queue._WAITING):
+        plan = "\n".join(
+            session.execute(text(f"EXPLAIN {query.text}"), {"cpu": 1, "gpu": 0, "enough": 10}).scalars()
+        )
+        assert "ix_trials_queue" in plan
+        assert "Seq Scan on trials" not in plan
