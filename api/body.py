@@ -1,0 +1,106 @@
+"""Reading request bodies: a size limit before anything is parsed, and JSON without its usual leniency."""
+
+import json
+from typing import Any
+
+from fastapi import HTTPException, Request
+
+from api.client.specfile import load_yaml
+from services.domain.errors import InvalidSpec, Problem
+
+MAX_BODY_BYTES = 2**20
+MAX_DEPTH = 32
+_YAML = {"application/yaml", "application/x-yaml", "text/yaml"}
+
+
+async def document(request: Request) -> object:
+    """The body as plain values. 413 when too large, 415 for another media type, 422 for what is not strict JSON or YAML.
+
+    Refused: NaN and infinities, duplicate keys, nesting deeper than 32, text that is not Unicode, NUL.
+    """
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media_type != "application/json" and media_type not in _YAML:
+        raise HTTPException(415, "Send application/json or application/yaml")
+    raw = await _read(request)
+    try:
+        text = raw.decode()
+        value = load_yaml(text) if media_type in _YAML else strict_json(text)
+        _check(value)
+    except RecursionError:
+        raise _invalid("too_deep", f"nested deeper than {MAX_DEPTH}") from None
+    except ValueError as error:
+        raise _invalid("not_parsed", str(error)) from None
+    return value
+
+
+def strict_json(text: str) -> object:
+    """RFC 8259 JSON with unique keys and finite numbers. Raises ValueError, or RecursionError when nested too deeply."""
+    return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
+
+
+async def _read(request: Request) -> bytes:
+    too_large = HTTPException(413, f"The body may have {MAX_BODY_BYTES:,} bytes")
+    declared = request.headers.get("content-length", "0")
+    if declared.isascii() and declared.isdigit() and int(declared[:20]) > MAX_BODY_BYTES:
+        raise too_large
+    received = bytearray()
+    async for part in request.stream():
+        received += part
+        if len(received) > MAX_BODY_BYTES:
+            raise too_large
+    return bytes(received)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise ValueError(f"the key {key!r} stands twice in one object")
+            seen.add(key)
+    return found
+
+
+def _no_constant(word: str) -> float:
+    raise ValueError(f"{word} is not a JSON number")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"{digits} is too large a number")
+    return number
+
+
+def _check(value: object) -> None:
+    """Depth and text, level by level."""
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise _invalid("too_deep", f"nested deeper than {MAX_DEPTH}")
+        below: list[object] = []
+        for item in level:
+            if isinstance(item, str):
+                _check_text(item)
+            elif isinstance(item, dict):
+                for key in item:
+                    if not isinstance(key, str):
+                        raise ValueError(f"the key {key!r} is not text")
+                    _check_text(key)
+                below += item.values()
+            elif isinstance(item, list):
+                below += item
+        level = below
+
+
+def _check_text(text: str) -> None:
+    if "\x00" in text:
+        raise ValueError("text may not contain NUL")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("text may not contain lone surrogates")
+
+
+def _invalid(code: str, message: str) -> InvalidSpec:
+    return InvalidSpec([Problem(pointer="", code=code, message=message)])

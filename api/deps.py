@@ -1,0 +1,50 @@
+"""What endpoints depend on: sessions, which commit here and nowhere else, the reader's engine, ids and cursors."""
+
+import base64
+from collections.abc import Iterator
+from typing import Annotated
+
+from fastapi import Depends, HTTPException, Path, Query, Request
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+_MAX_ID = 2**63 - 1
+
+
+def transaction(request: Request) -> Iterator[Session]:
+    """A session whose transaction commits when the endpoint has answered, and rolls back when it raised."""
+    with Session(request.app.state.engine) as session, session.begin():
+        yield session
+
+
+def reader(request: Request) -> Engine:
+    """The engine of the read-only role."""
+    engine: Engine = request.app.state.reader
+    return engine
+
+
+def cursor_id(cursor: Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before.")] = None) -> int | None:
+    """The id in a cursor."""
+    if cursor is None:
+        return None
+    try:
+        digits = base64.urlsafe_b64decode(cursor.encode("ascii")).decode("ascii")
+        number = int(digits)
+    except ValueError:
+        raise HTTPException(422, "This cursor was not made by this server") from None
+    if cursor != make_cursor(number) or not 0 < number <= _MAX_ID:
+        raise HTTPException(422, "This cursor was not made by this server")
+    return number
+
+
+def make_cursor(last_id: int) -> str:
+    """The cursor of the page that follows the row with this id."""
+    return base64.urlsafe_b64encode(str(last_id).encode()).decode()
+
+
+# `scope="function"`: the transaction commits before the answer leaves, so that an acknowledged submit is durable.
+Transaction = Annotated[Session, Depends(transaction, scope="function")]
+Reader = Annotated[Engine, Depends(reader)]
+CursorId = Annotated[int | None, Depends(cursor_id)]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Rows per page.")]
+Id = Annotated[int, Path(ge=1, le=_MAX_ID)]

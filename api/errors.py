@@ -1,0 +1,82 @@
+"""Every error as RFC 9457 problem+json. The only module that knows which domain error has which HTTP status."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+from services.domain.errors import Conflict, DomainError, InvalidSpec, NotFound, Problem, QueryRejected, json_pointer
+
+_log = structlog.get_logger()
+MEDIA_TYPE = "application/problem+json"
+
+
+def problem(
+    status: int,
+    title: str,
+    *,
+    detail: str | None = None,
+    errors: Sequence[Problem] = (),
+    headers: dict[str, str] | None = None,
+    **members: Any,
+) -> JSONResponse:
+    """One problem document; `members` are extensions to it."""
+    body = {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "errors": [jsonable_encoder(error) for error in errors] or None,
+        **members,
+    }
+    content = {key: value for key, value in body.items() if value is not None}
+    return JSONResponse(content, status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Translate everything that can go wrong in a request."""
+
+    @app.exception_handler(DomainError)
+    def domain_error(_request: Request, error: DomainError) -> JSONResponse:
+        match error:
+            case InvalidSpec(problems=problems):
+                return problem(422, "Invalid spec", detail=f"{len(problems)} problem(s)", errors=problems)
+            case NotFound():
+                return problem(404, "Not found", detail=str(error))
+            case Conflict():
+                return problem(409, "Conflict", detail=str(error), allowed=error.allowed)
+            case QueryRejected():
+                return problem(422, "Query rejected", detail=str(error), sqlstate=error.sqlstate)
+            case _:
+                return problem(400, "Bad request", detail=str(error))
+
+    @app.exception_handler(RequestValidationError)
+    def validation_error(_request: Request, error: RequestValidationError) -> JSONResponse:
+        errors = [
+            Problem(pointer=json_pointer(tuple(entry["loc"])), code=entry["type"], message=entry["msg"])
+            for entry in error.errors()
+        ]
+        return problem(422, "Invalid request", errors=errors)
+
+    @app.exception_handler(HTTPException)
+    def http_error(_request: Request, error: HTTPException) -> JSONResponse:
+        headers = dict(error.headers) if error.headers else None
+        return problem(error.status_code, str(error.detail), headers=headers)
+
+    @app.exception_handler(OperationalError)
+    @app.exception_handler(InterfaceError)
+    @app.exception_handler(PoolTimeout)
+    def database_away(_request: Request, _error: Exception) -> JSONResponse:
+        return problem(503, "Database unavailable", detail="try again soon", headers={"Retry-After": "5"})
+
+    @app.exception_handler(Exception)
+    def unexpected(request: Request, error: Exception) -> JSONResponse:
+        _log.error("unexpected error", path=request.url.path, exc_info=error)
+        return problem(500, "Internal error", detail="the server's log has the details")

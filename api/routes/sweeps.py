@@ -1,0 +1,105 @@
+"""Sweeps: submit, list, show, cancel, and statistics over seeds."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query, Response
+
+from api import schemas
+from api.auth import Owner
+from api.body import document
+from api.deps import CursorId, Id, Limit, Transaction, make_cursor
+from services import results, sweeps
+from services.domain.spec import SweepSpec
+from services.domain.states import SweepState, TrialState
+from services.expansion import parse
+
+router = APIRouter(prefix="/sweeps", tags=["sweeps"])
+
+EXAMPLE = {
+    "name": "feedback-scale",
+    "base": {"data": {"name": "digits"}, "train": {"epochs": 20}},
+    "grid": {"rule.name": ["bp", "fa", "dfa"], "rule.feedback.scale": [0.1, 1.0]},
+    "seeds": {"count": 5},
+}
+_SPEC: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/SweepSpec"}, "example": EXAMPLE}
+_BODY = {"requestBody": {"required": True, "content": {"application/json": _SPEC, "application/yaml": _SPEC}}}
+
+
+@router.post(
+    "",
+    operation_id="submit_sweep",
+    status_code=201,
+    openapi_extra=_BODY,
+    responses={200: {"model": schemas.Sweep | schemas.PlannedSweep}, 201: {"model": schemas.Sweep}},
+)
+def submit(
+    body: Annotated[object, Depends(document)],
+    session: Transaction,
+    owner: Owner,
+    response: Response,
+    dry_run: Annotated[bool, Query(description="Answer with the plan and store nothing.")] = False,
+    idempotency_key: Annotated[
+        str | None, Header(min_length=1, max_length=200, description="Repeats of this submit return the same sweep.")
+    ] = None,
+) -> schemas.Sweep | schemas.PlannedSweep:
+    """Submit a spec. All trials are stored, durably, before the answer leaves."""
+    spec: SweepSpec = parse(body)
+    if dry_run:
+        response.status_code = 200
+        plan = schemas.Plan.model_validate(sweeps.plan(spec))
+        return schemas.PlannedSweep(plan=plan, spec=spec.model_dump(mode="json"))
+    summary, created = sweeps.submit(session, spec, idempotency_key=idempotency_key, owner=owner)
+    response.status_code = 201 if created else 200
+    response.headers["Location"] = f"/api/v1/sweeps/{summary.id}"
+    return schemas.Sweep.model_validate(summary)
+
+
+@router.get("", operation_id="list_sweeps")
+def page(
+    session: Transaction, cursor: CursorId, limit: Limit = 100, state: SweepState | None = None
+) -> schemas.SweepPage:
+    """Sweeps, the newest first."""
+    found = sweeps.page(session, before=cursor, limit=limit, state=state)
+    items = [schemas.Sweep.model_validate(sweep) for sweep in found]
+    return schemas.SweepPage(items=items, next_cursor=make_cursor(items[-1].id) if len(items) == limit else None)
+
+
+@router.get("/{sweep_id}", operation_id="get_sweep")
+def show(sweep_id: Id, session: Transaction) -> schemas.Sweep:
+    """One sweep and its progress."""
+    return schemas.Sweep.model_validate(sweeps.get(session, sweep_id))
+
+
+@router.post("/{sweep_id}/cancel", operation_id="cancel_sweep")
+def cancel(sweep_id: Id, session: Transaction) -> schemas.Sweep:
+    """Cancel waiting trials at once, running ones at their next trace point. May be repeated."""
+    return schemas.Sweep.model_validate(sweeps.cancel(session, sweep_id))
+
+
+@router.get("/{sweep_id}/trials", operation_id="list_trials")
+def trials(
+    sweep_id: Id, session: Transaction, cursor: CursorId, limit: Limit = 100, state: TrialState | None = None
+) -> schemas.TrialPage:
+    """Trials of a sweep, in order of expansion."""
+    found = results.trials(session, sweep_id, after=cursor, limit=limit, state=state)
+    items = [schemas.Trial.model_validate(asdict(trial)) for trial in found]
+    return schemas.TrialPage(items=items, next_cursor=make_cursor(items[-1].id) if len(items) == limit else None)
+
+
+@router.get("/{sweep_id}/stats", operation_id="get_sweep_stats")
+def stats(sweep_id: Id, session: Transaction) -> schemas.Rows:
+    """Final metrics by group, and final alignment of each layer: n, mean, standard deviation over seeds."""
+    return schemas.Rows(items=results.stats(session, sweep_id))
+
+
+@router.get("/{sweep_id}/alignment", operation_id="get_sweep_alignment")
+def alignment(sweep_id: Id, session: Transaction) -> schemas.Rows:
+    """Alignment by group, step and layer: n, mean, standard deviation over seeds."""
+    return schemas.Rows(items=results.alignment(session, sweep_id))
+
+
+@router.get("/{sweep_id}/curves", operation_id="get_sweep_curves")
+def curves(sweep_id: Id, session: Transaction) -> schemas.Rows:
+    """Losses and accuracies by group and step: n, mean, standard deviation over seeds."""
+    return schemas.Rows(items=results.curves(session, sweep_id))

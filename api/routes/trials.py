@@ -1,0 +1,35 @@
+"""Trials: one configuration with one seed, and what was measured of it."""
+
+from dataclasses import asdict
+
+from fastapi import APIRouter
+
+from api import schemas
+from api.deps import Id, Transaction
+from services import results
+
+router = APIRouter(prefix="/trials", tags=["trials"])
+
+
+@router.get("/{trial_id}", operation_id="get_trial")
+def show(trial_id: Id, session: Transaction) -> schemas.Trial:
+    """One trial."""
+    return schemas.Trial.model_validate(asdict(results.trial(session, trial_id)))
+
+
+@router.get("/{trial_id}/metrics", operation_id="get_trial_metrics")
+def metrics(trial_id: Id, session: Transaction) -> schemas.Metrics:
+    """Losses, accuracies and total alignments by step."""
+    return schemas.Metrics.model_validate({"items": results.trial_metrics(session, trial_id)})
+
+
+@router.get("/{trial_id}/alignment", operation_id="get_trial_alignment")
+def alignment(trial_id: Id, session: Transaction) -> schemas.Trace:
+    """Alignment by step and layer."""
+    return schemas.Trace.model_validate({"items": results.trial_alignment(session, trial_id)})
+
+
+@router.get("/{trial_id}/attempts", operation_id="get_trial_attempts")
+def attempts(trial_id: Id, session: Transaction) -> schemas.Attempts:
+    """All tries at the trial, the first one first, each with where it ran."""
+    return schemas.Attempts.model_validate({"items": results.trial_attempts(session, trial_id)})

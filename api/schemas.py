@@ -1,0 +1,191 @@
+"""What the API answers."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.domain.states import SweepState, TrialState
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Sweep(Answer):
+    id: int
+    name: str
+    state: SweepState
+    priority: int = Field(description="Higher is claimed first.")
+    owner: str | None = Field(description="Who submitted it; null where the server asks for no token.")
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    trial_count: int
+    trials: dict[TrialState, int] = Field(description="Trials by state; states without trials are left out.")
+    steps_per_second: float | None = Field(
+        description="Updates per second of the packs that run now, summed over trials; null when nothing runs."
+    )
+    spec: dict[str, Any] = Field(description="The spec with all defaults written out.")
+
+
+class Plan(Answer):
+    """What a spec would cost."""
+
+    trials: int
+    groups: int = Field(description="Configurations; the trials of a group differ by the seed alone.")
+    packs: int = Field(description="Batched programs, if all packs are full.")
+    model_steps: int = Field(description="Updates, summed over all trials.")
+    metric_rows: int
+    trace_rows: int
+    bytes_estimate: int = Field(description="Of the rows in the database, in bytes.")
+
+
+class PlannedSweep(Answer):
+    plan: Plan
+    spec: dict[str, Any] = Field(description="The spec with all defaults written out.")
+
+
+class SweepPage(Answer):
+    items: list[Sweep]
+    next_cursor: str | None = Field(description="Null on the last page.")
+
+
+class Trial(Answer):
+    id: int
+    sweep_id: int
+    position: int = Field(description="Order of expansion within the sweep, from 0.")
+    state: TrialState
+    reason: str | None = Field(description="Why the trial is in its state.")
+    error: str | None
+    seed: int
+    group_hash: str = Field(description="Identifies the configuration without the seed.")
+    config: dict[str, Any]
+    attempts: int = Field(description="Attempts charged to the trial.")
+    max_attempts: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    summary: dict[str, Any] | None = Field(description="Steps made and last metrics, once it has succeeded.")
+
+
+class TrialPage(Answer):
+    items: list[Trial]
+    next_cursor: str | None = Field(description="Null on the last page.")
+
+
+class Metric(Answer):
+    """One trace point. Losses are means per sample; null is undefined."""
+
+    step: int
+    epoch: float
+    train_loss: float | None
+    train_accuracy: float | None
+    test_loss: float | None
+    test_accuracy: float | None
+    weight_alignment: float | None = Field(description="Cosine over all layers, with the feedback as drawn.")
+    gradient_alignment: float | None = Field(description="Mean cosine over samples, all hidden layers.")
+
+
+class Metrics(Answer):
+    items: list[Metric]
+
+
+class TracePoint(Answer):
+    """One layer at one trace point; null is undefined."""
+
+    step: int
+    layer: int = Field(description="From 1.")
+    weight_alignment: float | None
+    gradient_alignment: float | None
+    weight_gradient_alignment: float | None
+    delta_norm_ratio: float | None
+    weight_norm: float | None
+    update_norm: float | None
+
+
+class Trace(Answer):
+    items: list[TracePoint]
+
+
+class Attempt(Answer):
+    pack_id: int
+    reason: str | None = Field(description="How it ended; null while it runs.")
+    error: str | None
+    provenance: dict[str, Any] | None
+    started_at: datetime
+    finished_at: datetime | None
+
+
+class Attempts(Answer):
+    items: list[Attempt]
+
+
+class Rows(Answer):
+    """Statistics over the seeds of each group; `varied` holds the group's values on the axes of the sweep."""
+
+    items: list[dict[str, Any]]
+
+
+class QueueEntry(Answer):
+    sweep_id: int
+    sweep: str
+    sweep_state: SweepState
+    priority: int
+    queued: int
+    running: int
+    packs: int
+    oldest_queued_at: datetime | None
+
+
+class Queue(Answer):
+    items: list[QueueEntry]
+
+
+class Worker(Answer):
+    dispatcher: str
+    name: str
+    node: str
+    cpu: float
+    gpu: float
+    pack_id: int | None = Field(description="What it trains; null when idle.")
+    seen_at: datetime
+
+
+class Workers(Answer):
+    items: list[Worker]
+
+
+class Question(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    sql: str = Field(min_length=1, max_length=100_000, examples=["SELECT rule, avg(test_accuracy) FROM v_trials GROUP BY rule"])
+    max_rows: int = Field(10_000, ge=1, le=100_000)
+
+
+class QueryAnswer(Answer):
+    columns: list[str]
+    rows: list[list[Any]] = Field(description="NaN and infinities, dates and bytes (base64) come as text.")
+    truncated: bool = Field(description="There were more rows than `max_rows`.")
+    elapsed_seconds: float
+
+
+class ProblemEntry(Answer):
+    pointer: str = Field(description="RFC 6901 pointer to what is wrong.")
+    code: str
+    message: str
+    hint: str | None = None
+
+
+class ProblemDocument(Answer):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str | None = None
+    errors: list[ProblemEntry] | None = None
+
+
+class Health(Answer):
+    status: str
