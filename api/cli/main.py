@@ -1,0 +1,296 @@
+"""The `alignsweep` command.
+
+Exit codes: 0 done; 1 the sweep did not succeed, or the command could not do its work; 2 wrong usage; 3 no server
+answers; 4 the server refused.
+"""
+
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+from api.cli.console import FAILED, Format, err, out, show, told
+from api.client import Client
+from api.client.specfile import read_spec
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=True, help=__doc__)
+
+SweepId = Annotated[int, typer.Argument(min=1, help="Id of a sweep, as `alignsweep ls` shows it.")]
+SpecFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A spec in YAML or JSON.")]
+Output = Annotated[Format, typer.Option("--output", "-o", help="How rows are printed.")]
+
+
+@app.command()
+def up() -> None:
+    """Start the service and stay up: PostgreSQL, API, dispatcher, Ray. Ctrl-C stops it."""
+    from api.cli.stack import running
+    from services.settings import Settings
+
+    with told(), running(Settings.from_environment()) as service:
+        err.print(f"alignsweep is up at [bold]{service.url}[/] (API: {service.url}/docs)", highlight=False)
+        err.print("Submit with: alignsweep submit recipes/quickstart.yaml        Ctrl-C stops.", highlight=False)
+        stopped = _on_signal()
+        while not stopped:
+            service.tend()
+            time.sleep(0.2)
+        err.print("stopping")
+
+
+@app.command()
+def run(
+    spec: SpecFile,
+    figure: Annotated[Path, typer.Option(help="Where the figure goes; {name} and {id} are the sweep's.")] = Path(
+        "out/{name}-{id}.png"
+    ),
+) -> None:
+    """Run one sweep from start to end: start the service if it is not up, submit, watch, table, figure, stop."""
+    from api.cli.stack import running, served
+    from services.settings import Settings
+
+    with told():
+        settings = Settings.from_environment()
+        document = read_spec(spec)
+        if url := served(settings):
+            err.print(f"using the service that is up at {url}", highlight=False)
+            with Client(url) as client:
+                sweep = _run(client, document, figure)
+        else:
+            _on_signal(raises=True)
+            started = time.monotonic()
+            with running(settings) as service, Client(service.url, settings.token) as client:
+                err.print(f"service up in {time.monotonic() - started:.1f} s", highlight=False)
+                sweep = _run(client, document, figure, service.tend)
+                _say_what_next(settings.home, sweep["id"])
+        _exit_for(sweep)
+
+
+@app.command()
+def submit(
+    spec: SpecFile,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would cost; store nothing.")] = False,
+) -> None:
+    """Submit a spec; prints the id of the sweep."""
+    with told(), Client() as client:
+        document = read_spec(spec)
+        if dry_run:
+            plan = client.plan(document)["plan"]
+            show(list(plan), [list(plan.values())], Format.TABLE)
+            return
+        sweep = client.submit(document)
+        err.print(f"sweep {sweep['id']}: {sweep['trial_count']} trials; see alignsweep watch {sweep['id']}", highlight=False)
+        typer.echo(sweep["id"])
+
+
+@app.command("ls")
+def list_sweeps(output: Output = Format.TABLE) -> None:
+    """List sweeps, the newest first."""
+    columns = ["id", "name", "state", "trials", "queued", "running", "succeeded", "failed", "created_at"]
+    with told(), Client() as client:
+        rows = [
+            [
+                sweep["id"],
+                sweep["name"],
+                sweep["state"],
+                sweep["trial_count"],
+                *(sweep["trials"].get(state, 0) for state in ("queued", "running", "succeeded", "failed")),
+                sweep["created_at"],
+            ]
+            for sweep in client.sweeps()
+        ]
+        show(columns, rows, output)
+
+
+@app.command("show")
+def show_sweep(sweep_id: SweepId) -> None:
+    """Show one sweep and its spec as JSON."""
+    with told(), Client() as client:
+        out.print_json(data=client.sweep(sweep_id))
+
+
+@app.command()
+def watch(sweep_id: SweepId) -> None:
+    """Follow a sweep until it is over; exit code 1 unless it succeeds."""
+    from api.cli.watch import watch as follow
+
+    with told(), Client() as client:
+        _exit_for(follow(client, sweep_id))
+
+
+@app.command()
+def cancel(sweep_id: SweepId) -> None:
+    """Cancel a sweep."""
+    with told(), Client() as client:
+        err.print(f"sweep {sweep_id} is {client.cancel(sweep_id)['state']}", highlight=False)
+
+
+@app.command()
+def table(sweep_id: SweepId, output: Output = Format.TABLE) -> None:
+    """Final accuracy and alignment per layer by group: mean +- standard deviation over seeds."""
+    with told(), Client() as client:
+        _show_table(client, sweep_id, output)
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="One SELECT over the public views, for instance v_trials.")],
+    output: Output = Format.TABLE,
+    max_rows: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many rows.")] = 10_000,
+) -> None:
+    """Ask in SQL, read-only."""
+    with told(), Client() as client:
+        answer = client.sql(query, max_rows=max_rows)
+        show(answer["columns"], answer["rows"], output)
+        if answer["truncated"]:
+            err.print(f"there are more than {max_rows} rows; see --max-rows", highlight=False)
+
+
+@app.command()
+def plot(
+    sweep_id: SweepId,
+    path: Annotated[Path | None, typer.Option("--output", "-o", help="PNG, SVG or PDF.")] = None,
+) -> None:
+    """Draw loss and alignment per layer against the step; prints the path of the figure."""
+    with told(), Client() as client:
+        typer.echo(_plot(client, client.sweep(sweep_id), path or Path(f"sweep-{sweep_id}.png")))
+
+
+@app.command("db-url")
+def db_url(admin: Annotated[bool, typer.Option("--admin", help="The owner's URL, which may write.")] = False) -> None:
+    """Print the database's URL for psql and other clients; by default the read-only role's."""
+    from db.embedded import running_url
+    from db.session import libpq_url, reader_url
+    from services.settings import Settings
+
+    with told():
+        settings = Settings.from_environment()
+        owner = settings.database_url or running_url(settings.home)
+        reader = settings.reader_url or reader_url(owner, password=settings.reader_password)
+        typer.echo(libpq_url(owner if admin else reader))
+
+
+@app.command()
+def api() -> None:
+    """Serve the REST API (DATABASE_URL)."""
+    import uvicorn
+
+    from api.app import create_app
+    from services.settings import Settings
+
+    with told():
+        settings = Settings.from_environment()
+        server = create_app(settings)
+    uvicorn.run(server, host=settings.host, port=settings.port, log_level="warning", timeout_graceful_shutdown=5)
+
+
+@app.command()
+def dispatcher() -> None:
+    """Run a dispatcher (DATABASE_URL, RAY_ADDRESS). SIGTERM drains it."""
+    import os
+
+    # Replaces this process: dispatcher and workers are another layer, which this one does not import.
+    os.execv(sys.executable, [sys.executable, "-m", "workers.main"])
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database at DATABASE_URL to the current schema."""
+    from db.migrate import upgrade
+    from services.settings import Settings
+
+    with told():
+        settings = Settings.from_environment()
+        if settings.database_url is None:
+            raise ValueError("DATABASE_URL is not set; the embedded database is migrated by `alignsweep up`")
+        upgrade(settings.database_url, reader_password=settings.reader_password)
+
+
+def _run(client: Client, document: object, figure: Path, tend: Any = lambda: None) -> dict[str, Any]:
+    from api.cli.watch import watch as follow
+
+    sweep = client.submit(document)
+    err.print(f"sweep {sweep['id']} ({sweep['name']}): {sweep['trial_count']} trials", highlight=False)
+    sweep = follow(client, sweep["id"], tend)
+    _show_table(client, sweep["id"], Format.TABLE)
+    path = Path(str(figure).format(name=sweep["name"], id=sweep["id"]))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    err.print(f"figure: {_plot(client, sweep, path)}", highlight=False, soft_wrap=True)
+    return sweep
+
+
+def _show_table(client: Client, sweep_id: int, output: Format) -> None:
+    groups = client.stats(sweep_id)
+    axes = list(dict.fromkeys(path for group in groups for path in group["varied"]))
+    depth = max((len(group["layers"]) for group in groups), default=0)
+    columns = [*(axis.split(".")[-1] for axis in axes), "n", "test acc %", *(f"GA {i}" for i in range(1, depth))]
+    columns += [f"WA {i}" for i in range(2, depth + 1)]
+    rows = []
+    for group in groups:
+        layers = {layer["layer"]: layer for layer in group["layers"]}
+        rows.append(
+            [
+                *(group["varied"].get(axis) for axis in axes),
+                group["n"],
+                _spread(group["test_accuracy_mean"], group["test_accuracy_sd"], 100, 1),
+                *(_layer(layers, i, "gradient_alignment") for i in range(1, depth)),
+                *(_layer(layers, i, "weight_alignment") for i in range(2, depth + 1)),
+            ]
+        )
+    show(columns, rows, output, title="Final test accuracy, gradient (GA) and weight alignment (WA) per layer")
+
+
+def _layer(layers: dict[int, dict[str, Any]], number: int, name: str) -> str | None:
+    layer = layers.get(number, {})
+    return _spread(layer.get(f"{name}_mean"), layer.get(f"{name}_sd"), 1, 2)
+
+
+def _spread(mean: float | None, deviation: float | None, factor: float, digits: int) -> str | None:
+    if mean is None:
+        return None
+    spread = "" if deviation is None else f"±{factor * deviation:.{digits}f}"
+    return f"{factor * mean:.{digits}f}{spread}"
+
+
+def _plot(client: Client, sweep: dict[str, Any], path: Path) -> Path:
+    from api.cli.plot import draw
+
+    draw(sweep, client.curves(sweep["id"]), client.alignment(sweep["id"]), path)
+    return path
+
+
+def _say_what_next(home: Path, sweep_id: int) -> None:
+    err.print(
+        f"The database is in {home}; start the service again with [bold]alignsweep up[/] (or make up), then:\n"
+        f'  alignsweep sql "SELECT rule, layer, avg(gradient_alignment) FROM v_alignment_final GROUP BY 1, 2 ORDER BY 1, 2"\n'
+        f"  alignsweep plot {sweep_id}\n"
+        '  psql "$(alignsweep db-url)"',
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _exit_for(sweep: dict[str, Any]) -> None:
+    if sweep["state"] != "succeeded":
+        err.print(f"sweep {sweep['id']} has {sweep['state']}", highlight=False)
+        raise typer.Exit(FAILED)
+
+
+def _on_signal(*, raises: bool = False) -> list[int]:
+    """A list that fills when SIGINT or SIGTERM comes; or the signal raises KeyboardInterrupt."""
+    received: list[int] = []
+
+    def take(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        if raises:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, take)
+    signal.signal(signal.SIGTERM, take)
+    return received
+
+
+if __name__ == "__main__":
+    app()
