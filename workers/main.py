@@ -34,9 +34,10 @@ def main() -> int:
     def stop(_signal: int, _frame: FrameType | None) -> None:
         stopped.set()
 
+    executor = make_executor(settings)
+    # After Ray has started: it installs handlers of its own.
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    executor = make_executor(settings)
     dispatcher = Dispatcher(engine=make_engine(settings.database_url), executor=executor, ttl=settings.lease_ttl)
     structlog.get_logger().info("dispatcher up", name=dispatcher.name, executor=settings.executor)
     try:
