@@ -81,9 +81,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.reader.dispose()
 
 
-async def _add_security_headers(
-    request: Request, call_next: Callable[[Request], Awaitable[Response]]
-) -> Response:
+async def _add_security_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
     response = await call_next(request)
     for name, value in _SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)

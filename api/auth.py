@@ -33,8 +33,7 @@ def refusal(settings: Settings) -> str | None:
     """Why a server with these settings must not start, or None."""
     if settings.token is None and not is_loopback(settings.host):
         return (
-            f"refusing to listen on {settings.host} without a token: set ALIGNSWEEP_TOKEN, "
-            "or ALIGNSWEEP_HOST=127.0.0.1"
+            f"refusing to listen on {settings.host} without a token: set ALIGNSWEEP_TOKEN, or ALIGNSWEEP_HOST=127.0.0.1"
         )
     return None
 

@@ -23,7 +23,9 @@ def reader(request: Request) -> Engine:
     return engine
 
 
-def cursor_id(cursor: Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before.")] = None) -> int | None:
+def cursor_id(
+    cursor: Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before.")] = None,
+) -> int | None:
     """The id in a cursor."""
     if cursor is None:
         return None

@@ -159,7 +159,9 @@ class Workers(Answer):
 class Question(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    sql: str = Field(min_length=1, max_length=100_000, examples=["SELECT rule, avg(test_accuracy) FROM v_trials GROUP BY rule"])
+    sql: str = Field(
+        min_length=1, max_length=100_000, examples=["SELECT rule, avg(test_accuracy) FROM v_trials GROUP BY rule"]
+    )
     max_rows: int = Field(10_000, ge=1, le=100_000)
 
 

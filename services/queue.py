@@ -393,13 +393,15 @@ def _succeed(session: Session, pack_id: int, outcomes: Sequence[Outcome]) -> Non
         },
     )
     session.execute(_SUMMARISE_LAYERS, {"ids": ids})
-    session.execute(
-        _END_ATTEMPTS, {"ids": ids, "reasons": reasons, "errors": [None] * len(ids), "pack": pack_id}
+    session.execute(_END_ATTEMPTS, {"ids": ids, "reasons": reasons, "errors": [None] * len(ids), "pack": pack_id})
+    _record_events(
+        session,
+        pack_id,
+        {
+            outcome.trial_id: ("trial.succeeded", {"reason": outcome.reason, "steps": outcome.steps})
+            for outcome in outcomes
+        },
     )
-    _record_events(session, pack_id, {
-        outcome.trial_id: ("trial.succeeded", {"reason": outcome.reason, "steps": outcome.steps})
-        for outcome in outcomes
-    })
 
 
 def _end_pack(session: Session, pack_id: int, state: str, reason: Reason, error: str | None) -> bool:

@@ -55,7 +55,9 @@ _STATS = text("""
     FROM v_group_stats AS stats
     JOIN groups ON groups.id = stats.group_id
     CROSS JOIN LATERAL (
-        SELECT coalesce(jsonb_agg(to_jsonb(aligned) - 'sweep_id' - 'group_id' - 'rule' ORDER BY aligned.layer), '[]') AS layers
+        SELECT coalesce(
+            jsonb_agg(to_jsonb(aligned) - 'sweep_id' - 'group_id' - 'rule' ORDER BY aligned.layer), '[]'
+        ) AS layers
         FROM v_group_alignment AS aligned WHERE aligned.group_id = groups.id
     ) AS layers
     WHERE stats.sweep_id = :sweep

@@ -43,7 +43,7 @@ Decision = Requeue | Fail
 
 
 def decide(reason: Reason, standing: Standing) -> Decision:
-    """Errors of the user end the trial; losses of infrastructure cost it nothing; what crashes alone twice is poison."""
+    """Errors of the user end the trial; lost infrastructure costs it nothing; what crashes alone twice is poison."""
     match reason:
         case Reason.USER_ERROR:
             return Fail(reason=reason)

@@ -49,7 +49,8 @@ _PROGRESS = text("""
         FROM (SELECT state, count(*) AS n FROM trials WHERE sweep_id = sweep.id GROUP BY state) AS counted
     ) AS states
     CROSS JOIN LATERAL (
-        SELECT sum(model_steps / nullif(extract(epoch FROM now() - claimed_at), 0)) ::double precision AS steps_per_second
+        SELECT sum(model_steps / nullif(extract(epoch FROM now() - claimed_at), 0)) ::double precision
+            AS steps_per_second
         FROM packs
         WHERE id IN (SELECT pack_id FROM trials WHERE sweep_id = sweep.id AND state = 'running')
     ) AS pace
@@ -222,7 +223,8 @@ def _insert_groups(session: Session, sweep_id: int, spec: SweepSpec, groups: Seq
     ids = {row.position: row.id for row in rows}
     params = [(ids[group.position], *leaf) for group in groups for leaf in flatten(group.document)]
     session.execute(
-        _INSERT_PARAMS, dict(zip(("groups", "names", "numbers", "texts"), map(list, zip(*params, strict=True)), strict=True))
+        _INSERT_PARAMS,
+        dict(zip(("groups", "names", "numbers", "texts"), map(list, zip(*params, strict=True)), strict=True)),
     )
     resources = _resources(spec)
     for trials in _batched(_trial_rows(groups, ids, resources), 10_000):

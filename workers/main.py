@@ -85,7 +85,9 @@ def _ray(settings: Settings) -> Executor:
     from workers.cluster.executor import RayExecutor
 
     if settings.ray_address is None:
-        ray.init(include_dashboard=False, log_to_driver=False, object_store_memory=256 * 2**20, _node_ip_address="127.0.0.1")
+        ray.init(
+            include_dashboard=False, log_to_driver=False, object_store_memory=256 * 2**20, _node_ip_address="127.0.0.1"
+        )
     else:
         ray.init(address=settings.ray_address, log_to_driver=False)
     return RayExecutor(settings)

@@ -19,8 +19,8 @@ FAILED = 1  # the sweep did not succeed, or the command could not do its work
 UNREACHABLE = 3
 REFUSED = 4
 
-out = Console()
-err = Console(stderr=True)
+out = Console(width=None if sys.stdout.isatty() else 160)
+err = Console(stderr=True, width=None if sys.stderr.isatty() else 160)
 
 
 class Format(StrEnum):
@@ -35,7 +35,9 @@ def told() -> Iterator[None]:
     try:
         yield
     except ServerUnreachable as error:
-        err.print(f"[red]{error}[/]\nStart one with [bold]alignsweep up[/], or name it with ALIGNSWEEP_URL.", highlight=False)
+        err.print(
+            f"[red]{error}[/]\nStart one with [bold]alignsweep up[/], or name it with ALIGNSWEEP_URL.", highlight=False
+        )
         raise typer.Exit(UNREACHABLE) from None
     except ServerRefused as error:
         err.print(f"[red]{error.problem.get('title')}[/]: {error}", highlight=False)

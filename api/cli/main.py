@@ -81,7 +81,9 @@ def submit(
             show(list(plan), [list(plan.values())], Format.TABLE)
             return
         sweep = client.submit(document)
-        err.print(f"sweep {sweep['id']}: {sweep['trial_count']} trials; see alignsweep watch {sweep['id']}", highlight=False)
+        err.print(
+            f"sweep {sweep['id']}: {sweep['trial_count']} trials; see alignsweep watch {sweep['id']}", highlight=False
+        )
         typer.echo(sweep["id"])
 
 

@@ -29,6 +29,7 @@ def draw(sweep: dict[str, Any], curves: Rows, alignment: Rows, path: Path) -> No
         figsize=(3.2 * len(rules) + 0.8, 2.1 * len(settings) * len(_ROWS) + 0.8),
         squeeze=False,
         sharex=True,
+        sharey="row",
     )
     for block, setting in enumerate(settings):
         for column, rule in enumerate(rules):

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from api.auth import refusal
-from api.client import Client, ServerUnreachable
 from api.cli.console import err
+from api.client import Client, ServerUnreachable
 from db.embedded import EmbeddedPostgres
 from db.migrate import upgrade
 from db.session import reader_url

@@ -43,7 +43,9 @@ class DataSpec(SpecModel):
     label_noise: Annotated[float, Field(ge=0, le=1)] = Field(
         0.0, description="Probability that a training label is redrawn uniformly over all classes."
     )
-    label_noise_seed: Seed | None = Field(None, description="Pins the label-noise stream; null follows the trial's seed.")
+    label_noise_seed: Seed | None = Field(
+        None, description="Pins the label-noise stream; null follows the trial's seed."
+    )
 
 
 class ModelSpec(SpecModel):
@@ -68,7 +70,8 @@ class FeedbackSpec(SpecModel):
         description="Multiplies the drawn entries. `inv_sqrt_width`: 1/sqrt(n_l) for feedback into layer l of width n_l.",
     )
     seed: Seed | None = Field(
-        None, description="Pins the feedback stream, so that all seeds share one feedback; null follows the trial's seed."
+        None,
+        description="Pins the feedback stream, so that all seeds share one feedback; null follows the trial's seed.",
     )
 
 
@@ -141,7 +144,9 @@ class SeedsSpec(SpecModel):
 
 
 class RetriesSpec(SpecModel):
-    max_attempts: Annotated[int, Field(ge=1, le=100)] = Field(3, description="Attempts charged to a trial before it fails.")
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = Field(
+        3, description="Attempts charged to a trial before it fails."
+    )
 
 
 class SweepSpec(SpecModel):

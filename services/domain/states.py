@@ -50,6 +50,4 @@ class Reason(StrEnum):
 
 
 TERMINAL_TRIAL_STATES = frozenset({TrialState.SUCCEEDED, TrialState.FAILED, TrialState.CANCELLED})
-TERMINAL_SWEEP_STATES = frozenset(
-    {SweepState.SUCCEEDED, SweepState.PARTIAL, SweepState.FAILED, SweepState.CANCELLED}
-)
+TERMINAL_SWEEP_STATES = frozenset({SweepState.SUCCEEDED, SweepState.PARTIAL, SweepState.FAILED, SweepState.CANCELLED})

@@ -190,9 +190,7 @@ def test_what_crashes_its_worker_is_found_by_halving(session: Session) -> None:
         (Reason.OUT_OF_MEMORY, "queued", 0),
     ],
 )
-def test_a_failed_outcome_is_decided_by_its_reason(
-    session: Session, reason: Reason, state: str, attempts: int
-) -> None:
+def test_a_failed_outcome_is_decided_by_its_reason(session: Session, reason: Reason, state: str, attempts: int) -> None:
     submit(session)
     order = claim(session)
     bad, *good = order.trial_ids
@@ -252,8 +250,6 @@ def test_claims_read_an_index_however_many_trials_are_over(session: Session) -> 
     session.commit()
     session.execute(text("ANALYZE trials"))
     for query in (queue._KINDS, queue._WAITING):
-        plan = "\n".join(
-            session.execute(text(f"EXPLAIN {query.text}"), {"cpu": 1, "gpu": 0, "enough": 10}).scalars()
-        )
+        plan = "\n".join(session.execute(text(f"EXPLAIN {query.text}"), {"cpu": 1, "gpu": 0, "enough": 10}).scalars())
         assert "ix_trials_queue" in plan
         assert "Seq Scan on trials" not in plan

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import ray
 import torch
@@ -22,7 +23,6 @@ WORKER_ENVIRONMENT = {
 }
 
 
-@ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={"control": 1})
 class TrainingActor:
     """Knows tensors and data sets; holds no database connection, calls nobody."""
 
@@ -53,3 +53,9 @@ class TrainingActor:
     def _dropped_now(self) -> set[int]:
         with self._lock:
             return set(self._dropped)
+
+
+# Ray's own recovery is off: only the queue knows whether a pack may run again.
+RemoteTrainingActor: Any = ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={"control": 1})(  # type: ignore[call-overload]  # Ray's stubs lack concurrency_groups
+    TrainingActor
+)

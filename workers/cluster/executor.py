@@ -18,7 +18,7 @@ from services.domain.ports import PackBroken, PackEnded, PackOrder, Report, Reso
 from services.domain.results import Provenance
 from services.domain.states import Reason
 from services.settings import Settings
-from workers.cluster.actor import WORKER_ENVIRONMENT, TrainingActor
+from workers.cluster.actor import WORKER_ENVIRONMENT, RemoteTrainingActor
 
 _log = structlog.get_logger()
 
@@ -53,7 +53,6 @@ class RayExecutor:
 
     settings: Settings
     _workers: list[_Worker] = field(default_factory=list)
-    _lost: list[Report] = field(default_factory=list)
     _named: int = 0
     _looked_at: float = float("-inf")
     _totals: dict[str, float] = field(default_factory=dict)
@@ -77,7 +76,7 @@ class RayExecutor:
 
     def poll(self) -> list[Report]:
         self._greet()
-        reports, self._lost = self._lost, []
+        reports: list[Report] = []
         for worker in [worker for worker in self._workers if worker.order is not None]:
             reports += self._reports_of(worker)
         return reports
@@ -109,6 +108,7 @@ class RayExecutor:
     def _reports_of(self, worker: _Worker) -> list[Report]:
         """What the worker has streamed by now. A dead worker becomes a report itself."""
         assert worker.order is not None
+        pack_id = worker.order.pack_id
         reports: list[Report] = []
         try:
             for _ in range(_REPORTS_PER_POLL):
@@ -123,7 +123,7 @@ class RayExecutor:
         except (RayError, StopIteration, GetTimeoutError) as error:
             reports.append(
                 PackBroken(
-                    pack_id=worker.order.pack_id,
+                    pack_id=pack_id,
                     reason=Reason.WORKER_LOST,
                     error=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'the stream ended'}",
                 )
@@ -151,17 +151,15 @@ class RayExecutor:
 
     def _grow(self, resources: Resources) -> None:
         """Start one more actor of this kind if the cluster can hold it, beside or instead of an idle one."""
-        if any(worker.provenance is None and worker.resources == resources for worker in self._workers):
-            if not self._fits(resources):
-                return
         if not self._fits(resources):
             other = next((worker for worker in self._workers if worker.idle and worker.resources != resources), None)
-            if other is not None:
+            starting = any(worker.provenance is None for worker in self._workers)
+            if other is not None and not starting:
                 self._dismiss(other)
             return
         self._named += 1
         name = f"worker-{self._named}"
-        handle = TrainingActor.options(
+        handle = RemoteTrainingActor.options(
             num_cpus=resources.cpu,
             num_gpus=resources.gpu,
             scheduling_strategy="SPREAD",
@@ -187,7 +185,7 @@ class RayExecutor:
     def _cluster(self) -> dict[str, float]:
         """The cluster's total resources, asked for once a second."""
         if monotonic() - self._looked_at > _LOOK_AROUND.total_seconds():
-            self._totals = ray.cluster_resources()
+            self._totals = ray.cluster_resources()  # type: ignore[no-untyped-call]
             self._looked_at = monotonic()
         return self._totals
 

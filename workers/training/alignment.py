@@ -135,9 +135,7 @@ def _total_gradient_alignment(
     rule: Rule, own: Sequence[Tensor | None], true: Sequence[Tensor | None], undefined_P: Tensor
 ) -> Tensor:
     """Over all hidden layers; undefined where the rule is backpropagation or no hidden layer learns."""
-    pairs = [
-        (a, b) for a, b in zip(own[1:-1], true[1:-1], strict=True) if a is not None and b is not None
-    ]
+    pairs = [(a, b) for a, b in zip(own[1:-1], true[1:-1], strict=True) if a is not None and b is not None]
     if isinstance(rule, Backprop) or not pairs:
         return undefined_P
     return mean_sample_cosine([a for a, _ in pairs], [b for _, b in pairs])

@@ -72,7 +72,7 @@ class DataLibrary:
 
 
 def noisy_labels(trial: TrialSpec, y_N: Tensor, classes: int) -> Tensor:
-    """Training labels of one trial, shape (N,): each is redrawn uniformly over all classes with the noise's probability.
+    """Training labels of one trial, shape (N,): each is redrawn uniformly with the probability of the noise.
 
     A label may be redrawn as itself, so the rate of wrong labels is p (1 - 1/C).
     """
@@ -108,7 +108,7 @@ def _standardised(splits: list[tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64
             size = (spec.size, spec.size)
             parts = [
                 torch.nn.functional.interpolate(part, size=size, mode="bilinear", antialias=True)
-                for part in x_NCHW.contiguous().split(4096)
+                for part in torch.split(x_NCHW.contiguous(), 4096)
             ]
             x_NCHW = torch.cat(parts)
         return Split(x_NI=x_NCHW.reshape(len(x), -1).contiguous(), y_N=torch.from_numpy(labels))

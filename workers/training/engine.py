@@ -134,9 +134,9 @@ class Pack:
             directions=WeightDirections.of(rule, network.depth, raw_scales(trials, widths, dtype).to(device)),
             lr_P=torch.tensor([trial.config.train.lr for trial in trials], dtype=dtype, device=device),
             x_NI=dataset.train.x_NI[:n].to(device, dtype),
-            y_PN=torch.stack(
-                [noisy_labels(trial, dataset.train.y_N[:n], dataset.classes) for trial in trials]
-            ).to(device),
+            y_PN=torch.stack([noisy_labels(trial, dataset.train.y_N[:n], dataset.classes) for trial in trials]).to(
+                device
+            ),
             test=Split(x_NI=dataset.test.x_NI.to(device, dtype), y_N=dataset.test.y_N.to(device)),
         )
 

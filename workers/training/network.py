@@ -60,11 +60,12 @@ class Network:
         """signal * g'(a), with g' from the activation h = g(a)."""
         match self.activation:
             case "tanh":
-                return torch.ops.aten.tanh_backward(signal_PBH, h_PBH)
+                delta_PBH: Tensor = torch.ops.aten.tanh_backward(signal_PBH, h_PBH)
             case "relu":
-                return torch.ops.aten.threshold_backward(signal_PBH, h_PBH, 0)
+                delta_PBH = torch.ops.aten.threshold_backward(signal_PBH, h_PBH, 0)
             case "linear":
-                return signal_PBH
+                delta_PBH = signal_PBH
+        return delta_PBH
 
     def update(self, hs: Sequence[Tensor], deltas: Sequence[Tensor | None]) -> None:
         """W_l -= h_{l-1}^T delta_l, in place; the learning rate is folded into the deltas."""

@@ -126,7 +126,7 @@ def weight_direction(rule: Rule, l: int, depth: int) -> Tensor | None:  # noqa: 
     match rule:
         case DirectFeedbackAlignment(F) if 1 < l < depth:
             return torch.bmm(F[l - 1].transpose(1, 2), F[l])
-        case DirectFeedbackAlignment(feedback) | FeedbackAlignment(feedback) if 1 < l:
+        case DirectFeedbackAlignment(feedback) | FeedbackAlignment(feedback) if l > 1:
             return feedback[l - 1].transpose(1, 2)
         case _:
             return None
