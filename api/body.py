@@ -14,7 +14,7 @@ _YAML = {"application/yaml", "application/x-yaml", "text/yaml"}
 
 
 async def document(request: Request) -> object:
-    """The body as plain values. 413 when too large, 415 for another media type, 422 for what is not strict JSON or YAML.
+    """The body as plain values. 413: too large; 415: another media type; 422: not strict JSON or YAML.
 
     Refused: NaN and infinities, duplicate keys, nesting deeper than 32, text that is not Unicode, NUL.
     """
@@ -34,7 +34,7 @@ async def document(request: Request) -> object:
 
 
 def strict_json(text: str) -> object:
-    """RFC 8259 JSON with unique keys and finite numbers. Raises ValueError, or RecursionError when nested too deeply."""
+    """RFC 8259 JSON with unique keys and finite numbers. Raises ValueError, RecursionError when nested too deep."""
     return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
 
 

@@ -1,4 +1,4 @@
-"""Bring a database to the current schema. Each revision runs its tables and the views and rights of `db/sql/<revision>`."""
+"""Bring a database to the current schema. Views and rights are files of `db/sql/<revision>`."""
 
 from importlib.resources import files
 from pathlib import Path

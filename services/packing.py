@@ -1,5 +1,6 @@
 """Which trials can be trained together, and how many. Pure."""
 
+import itertools
 import math
 from typing import Any
 
@@ -22,7 +23,7 @@ def pack_key(document: dict[str, Any], resources: Resources) -> str:
 def member_bytes(config: TrialConfig) -> int:
     """Working set of one trial while it trains, in bytes of float32: weights, feedback, activations, deltas."""
     widths = layer_widths(config)
-    weights = sum(a * b for a, b in zip(widths, widths[1:], strict=False))
+    weights = sum(a * b for a, b in itertools.pairwise(widths))
     feedback = weights - widths[0] * widths[1] if config.rule.name == "fa" else sum(widths[1:-1]) * widths[-1]
     activations = config.train.batch_size * (widths[0] + 2 * sum(widths[1:]))
     return 4 * (weights + feedback + activations)

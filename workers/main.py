@@ -65,10 +65,10 @@ def _inline(settings: Settings) -> Executor:
 
     from workers.inline import InlineExecutor
     from workers.pack import describe
-    from workers.training import numerics
+    from workers.training import numerics, products
     from workers.training.data import DataLibrary
 
-    matmul = numerics.configure()
+    matmul = products.configure()
     provenance = describe("cpu", matmul, numerics.reproducibility(torch.device("cpu")))
     return InlineExecutor(DataLibrary(root=settings.data_root, download=settings.data_download), provenance)
 

@@ -266,7 +266,7 @@ def _plot(client: Client, sweep: dict[str, Any], path: Path) -> Path:
 def _say_what_next(home: Path, sweep_id: int) -> None:
     err.print(
         f"The database is in {home}; start the service again with [bold]alignsweep up[/] (or make up), then:\n"
-        f'  alignsweep sql "SELECT rule, layer, avg(gradient_alignment) FROM v_alignment_final GROUP BY 1, 2 ORDER BY 1, 2"\n'
+        '  alignsweep sql "SELECT rule, layer, avg(gradient_alignment) FROM v_alignment_final GROUP BY 1, 2"\n'
         f"  alignsweep plot {sweep_id}\n"
         '  psql "$(alignsweep db-url)"',
         highlight=False,

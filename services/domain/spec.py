@@ -67,7 +67,7 @@ class FeedbackSpec(SpecModel):
     )
     scale: Literal["inv_sqrt_width"] | Annotated[float, Field(gt=0)] = Field(
         "inv_sqrt_width",
-        description="Multiplies the drawn entries. `inv_sqrt_width`: 1/sqrt(n_l) for feedback into layer l of width n_l.",
+        description="Multiplies the drawn entries. `inv_sqrt_width`: 1/sqrt(n_l) for feedback into layer l.",
     )
     seed: Seed | None = Field(
         None,

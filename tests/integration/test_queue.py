@@ -93,9 +93,9 @@ def test_a_sweep_goes_from_queued_over_running_to_succeeded(session: Session) ->
 def test_claims_follow_priority_then_age_and_keep_shapes_apart(session: Session) -> None:
     submit(session, name="old")
     urgent = submit(session, name="urgent", priority=5, grid={"rule.name": ["bp", "dfa"]})
-    packs = [claim(session) for _ in range(3)]
-    assert [{trial.config.rule.name for trial in pack.trials} for pack in packs] == [{"bp"}, {"dfa"}, {"dfa"}]
-    assert [len(pack.trials) for pack in packs] == [4, 4, 4]
+    packs = [claim(session) for _ in range(2)]
+    assert [{trial.config.rule.name for trial in pack.trials} for pack in packs] == [{"bp"}, {"dfa"}]
+    assert [len(pack.trials) for pack in packs] == [4, 8]  # what has the same shape shares a pack across sweeps
     first = scalar(session, f"SELECT sweep_id FROM trials WHERE id = {packs[0].trial_ids[0]}")
     assert first == urgent
     assert queue.claim(session, dispatcher="d", resources=CPU, capacity=1, ttl=TTL) is None
@@ -251,5 +251,5 @@ def test_claims_read_an_index_however_many_trials_are_over(session: Session) -> 
     session.execute(text("ANALYZE trials"))
     for query in (queue._KINDS, queue._WAITING):
         plan = "\n".join(session.execute(text(f"EXPLAIN {query.text}"), {"cpu": 1, "gpu": 0, "enough": 10}).scalars())
-        assert "ix_trials_queue" in plan
+        assert "ix_trials_queue" in plan, plan
         assert "Seq Scan on trials" not in plan

@@ -11,7 +11,7 @@ import torch
 from services.domain.ports import PackOrder, Report
 from services.domain.results import Provenance
 from workers.pack import describe, run_pack
-from workers.training import numerics
+from workers.training import numerics, products
 from workers.training.data import DataLibrary
 
 # One thread per worker process: threads within small matrix products collapse as soon as a core is shared.
@@ -29,7 +29,7 @@ class TrainingActor:
     def __init__(self, data_root: Path, data_download: bool, use_gpu: bool) -> None:
         self._library = DataLibrary(root=data_root, download=data_download)
         self._device = "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
-        matmul = numerics.configure()
+        matmul = products.configure()
         self._provenance = describe(self._device, matmul, numerics.reproducibility(torch.device(self._device)))
         self._dropped: set[int] = set()
         self._lock = threading.Lock()

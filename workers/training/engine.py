@@ -5,6 +5,7 @@ feedback scale; everything else they share. A trial's numbers do not depend on i
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from services.domain.results import MetricColumns, Outcome, TraceColumns
 from services.domain.schedule import trace_steps
 from services.domain.spec import TrialSpec
 from services.domain.states import Reason
-from workers.training import alignment, losses
+from workers.training import alignment, losses, products
 from workers.training.alignment import WeightDirections
 from workers.training.data import DataLibrary, Dataset, Split, noisy_labels
 from workers.training.network import Network, draw_network
@@ -54,11 +55,13 @@ def train(
     for trials that cannot share a pack.
     """
     _require_one_shape(trials)
+    products.choose(0)
     pack = Pack.start(trials, trial_ids, library.load(trials[0].config.data), device, dtype)
     total = pack.config.train.epochs * pack.steps_per_epoch
     due = trace_steps(total, pack.config.trace.points_per_decade)[::-1]
     ended: list[Outcome] = []
     model_steps = 0
+    products.choose(pack.smallest_product)
     for step in range(total + 1):
         if step == due[-1] or step % _STEPS_BETWEEN_LOOKS == 0:
             pack.keep([trial_id not in dropped() for trial_id in pack.ids])
@@ -70,6 +73,7 @@ def train(
             if step == total:
                 ended += [Outcome(trial_id=id_, reason=Reason.COMPLETED, steps=total) for id_ in pack.ids]
             yield Progress(metrics=metrics, traces=traces, outcomes=ended, model_steps=model_steps)
+            products.choose(pack.smallest_product)  # others may have chosen meanwhile
             ended, model_steps = [], 0
         if not pack.ids:
             break
@@ -139,6 +143,18 @@ class Pack:
             ),
             test=Split(x_NI=dataset.test.x_NI.to(device, dtype), y_N=dataset.test.y_N.to(device)),
         )
+
+    @property
+    def smallest_product(self) -> int:
+        """Multiplications in the smallest matrix product of one member: of the smallest batch and the smallest layer."""
+        trace, n = self.config.trace, len(self.x_NI)
+        batches = [self.config.train.batch_size, n % self.config.train.batch_size, trace.probe, n]
+        for split in (n, len(self.test.x_NI)):
+            wanted = split if trace.evaluate_on == "full" else min(split, trace.evaluate_on)
+            batches += [wanted, wanted % _EVALUATION_CHUNK]
+        widths = [len(self.x_NI[0]), *self.config.model.hidden, self.network.W[-1].shape[-1]]
+        smallest_layer = min(a * b for a, b in pairwise([*widths, min(widths)]))
+        return min(batch for batch in batches if batch) * smallest_layer
 
     def step(self, step: int) -> None:
         """Update number `step` (from 0): the next batch of each trial's own order."""

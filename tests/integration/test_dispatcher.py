@@ -1,0 +1,242 @@
+"""The dispatcher with the inline executor on real PostgreSQL: whole sweeps, and what it does when things go away."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
+
+from services import queue, sweeps
+from services.dispatcher import Dispatcher
+from services.expansion import parse
+from workers.inline import InlineExecutor
+from workers.pack import describe
+from workers.training import numerics, products
+from workers.training.data import DataLibrary
+
+TTL = timedelta(seconds=30)
+
+
+class FakeClock:
+    """A monotonic clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(scope="module")
+def provenance() -> Any:
+    matmul = products.configure()
+    return describe("cpu", matmul, numerics.reproducibility(torch.device("cpu")))
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def dispatcher(engine: Engine, provenance: Any, clock: FakeClock) -> Iterator[Dispatcher]:
+    yield Dispatcher(
+        engine=engine, executor=InlineExecutor(DataLibrary(), provenance), ttl=TTL, name="one", clock=clock
+    )
+
+
+def submit(engine: Engine, **parts: Any) -> int:
+    document = {
+        "name": "test",
+        "base": {"model": {"hidden": [8]}, "train": {"epochs": 1}, "trace": {"points_per_decade": 2}},
+        "grid": {"rule.name": ["bp", "dfa"]},
+        "seeds": {"count": 3},
+        **parts,
+    }
+    with Session(engine) as session, session.begin():
+        summary, _ = sweeps.submit(session, parse(document), idempotency_key=None, owner=None)
+    return summary.id
+
+
+def state(engine: Engine, sweep_id: int) -> str:
+    with Session(engine) as session:
+        return sweeps.get(session, sweep_id).state
+
+
+def run_until_over(dispatcher: Dispatcher, sweep_id: int, ticks: int = 500) -> None:
+    for _ in range(ticks):
+        dispatcher.tick()
+        if state(dispatcher.engine, sweep_id) not in ("queued", "running"):
+            return
+    raise AssertionError(f"sweep {sweep_id} is {state(dispatcher.engine, sweep_id)} after {ticks} ticks")
+
+
+def count(engine: Engine, query: str) -> int:
+    with engine.connect() as connection:
+        return int(connection.execute(text(f"SELECT count(*) FROM {query}")).scalar_one())
+
+
+def traces(engine: Engine) -> list[Any]:
+    with engine.connect() as connection:
+        return list(
+            connection.execute(
+                text("""
+                    SELECT rule, seed, step, layer, gradient_alignment, weight_alignment, weight_norm, update_norm
+                    FROM v_alignment ORDER BY rule, seed, step, layer
+                """)
+            ).all()
+        )
+
+
+def test_a_sweep_is_trained_and_recorded_whole(dispatcher: Dispatcher, engine: Engine) -> None:
+    sweep_id = submit(engine)
+    run_until_over(dispatcher, sweep_id)
+    assert state(engine, sweep_id) == "succeeded"
+    dispatcher.tick()  # the end of the last pack
+    points = 6  # steps 0, 1, 3, 10, 32, 45
+    assert count(engine, "trial_summaries WHERE steps = 45") == 6
+    rows = count(engine, "traces")
+    assert rows == 2 * count(engine, "metrics") == 2 * 6 * points
+    assert count(engine, "packs WHERE state = 'finished'") == 2
+    assert count(engine, "attempts WHERE reason = 'completed' AND provenance ->> 'device' = 'cpu'") == 6
+    assert count(engine, "v_group_stats WHERE n = 3 AND test_accuracy_sd IS NOT NULL") == 2
+    assert count(engine, "v_phases WHERE rule = 'dfa' AND aligned_at_step IS NOT NULL") == 3
+    assert dispatcher.held == set()
+
+
+def test_results_do_not_depend_on_how_trials_were_packed(dispatcher: Dispatcher, engine: Engine) -> None:
+    run_until_over(dispatcher, submit(engine, seeds={"count": 4}))
+    together = traces(engine)
+    with engine.begin() as connection:
+        connection.execute(text("TRUNCATE sweeps, traces, metrics CASCADE"))
+    sweep_id = submit(engine, seeds={"count": 4})
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE trials SET pack_limit = 1 + seed % 2"))
+    run_until_over(dispatcher, sweep_id)
+    assert count(engine, "packs WHERE size = 1") >= 4
+    assert traces(engine) == together
+
+
+def test_trials_of_a_killed_dispatcher_are_rescued_once_its_lease_is_over(
+    dispatcher: Dispatcher, engine: Engine, clock: FakeClock
+) -> None:
+    sweep_id = submit(engine)
+    dispatcher.tick()
+    dispatcher.tick()  # one pack runs here, and nobody will speak for it any more
+    assert count(engine, "trials WHERE state = 'running'") == 3
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE packs SET lease_until = now() - interval '1 second'"))
+    heir_clock = FakeClock()
+    heir = Dispatcher(
+        engine=engine,
+        executor=dispatcher.executor.__class__(DataLibrary(), _provenance_of(dispatcher)),
+        ttl=TTL,
+        name="two",
+        clock=heir_clock,
+    )
+    heir.tick()
+    assert count(engine, "packs WHERE state = 'lost'") == 0  # just started: the living may renew first
+    heir_clock.now = TTL.total_seconds() + 1
+    run_until_over(heir, sweep_id)
+    assert count(engine, "packs WHERE state = 'lost'") == 1
+    assert count(engine, "trial_summaries") == 6
+    for _ in range(20):
+        dispatcher.tick()  # the zombie goes on, and is fenced
+    assert dispatcher.held == set()
+    assert count(engine, "events WHERE kind = 'trial.succeeded'") == 6
+    assert count(engine, "attempts WHERE reason = 'lease_expired'") == 3
+
+
+def test_draining_gives_everything_back_uncharged(dispatcher: Dispatcher, engine: Engine) -> None:
+    submit(engine)
+    dispatcher.tick()
+    assert count(engine, "trials WHERE state = 'running'") == 3
+    dispatcher.drain()
+    assert count(engine, "trials WHERE state = 'queued' AND attempts = 0") == 6
+    assert count(engine, "packs WHERE state = 'released'") == 1
+
+
+def test_a_cancelled_sweep_stops_and_the_dispatcher_goes_on(dispatcher: Dispatcher, engine: Engine) -> None:
+    long = submit(engine, base={"model": {"hidden": [8]}, "train": {"epochs": 1000}})
+    for _ in range(5):
+        dispatcher.tick()
+    with Session(engine) as session, session.begin():
+        sweeps.cancel(session, long)
+    short = submit(engine, name="short")
+    run_until_over(dispatcher, short)
+    assert count(engine, f"trials WHERE sweep_id = {long} AND state = 'cancelled'") == 6
+
+
+def test_a_database_outage_is_survived_and_leases_end_in_time(
+    dispatcher: Dispatcher, engine: Engine, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep_id = submit(engine)
+    dispatcher.tick()
+    assert len(dispatcher.held) == 1
+    with monkeypatch.context() as away:
+        away.setattr(queue, "record_provenance", _unreachable)
+        away.setattr(queue, "record", _unreachable)
+        away.setattr(queue, "heartbeat", _unreachable)
+        assert dispatcher.tick() > timedelta(milliseconds=500)
+        assert len(dispatcher.held) == 1  # the lease still holds
+        clock.now += 0.9 * TTL.total_seconds()
+        dispatcher.tick()
+        assert dispatcher.held == set()
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE packs SET lease_until = now() - interval '1 second' WHERE state = 'running'"))
+    clock.now += 2 * TTL.total_seconds()
+    run_until_over(dispatcher, sweep_id)
+    assert count(engine, "trial_summaries") == 6
+
+
+def test_a_report_that_the_database_will_not_have_fails_its_trials_only(
+    dispatcher: Dispatcher, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep_id = submit(engine, retries={"max_attempts": 1})
+    dispatcher.tick()
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE metrics ADD CONSTRAINT refused CHECK (step < 0)"))
+    for _ in range(5):
+        dispatcher.tick()
+        if count(engine, "trials WHERE state = 'failed'"):
+            break
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE metrics DROP CONSTRAINT refused"))
+    run_until_over(dispatcher, sweep_id)
+    assert state(engine, sweep_id) == "partial"
+    assert count(engine, "trials WHERE state = 'failed' AND reason = 'unknown_error'") == 3
+
+
+def test_workers_are_shown_with_the_heartbeat(dispatcher: Dispatcher, engine: Engine, clock: FakeClock) -> None:
+    clock.now += TTL.total_seconds()
+    dispatcher.tick()
+    assert count(engine, "workers WHERE dispatcher = 'one' AND cpu = 1") == 1
+    dispatcher.drain()
+    assert count(engine, "workers") == 0
+
+
+def test_the_embedded_database_has_one_owner(tmp_path: Path) -> None:
+    from db.embedded import EmbeddedPostgres
+    from services.domain.errors import EmbeddedDatabaseInUse
+
+    with EmbeddedPostgres.start(tmp_path), pytest.raises(EmbeddedDatabaseInUse, match="already served by process"):
+        with EmbeddedPostgres.start(tmp_path):
+            raise AssertionError("two owners")
+    with EmbeddedPostgres.start(tmp_path):
+        pass  # free again, and the data are still there
+
+
+def _provenance_of(dispatcher: Dispatcher) -> Any:
+    executor = dispatcher.executor
+    assert isinstance(executor, InlineExecutor)
+    return executor._provenance
+
+
+def _unreachable(*_: Any, **__: Any) -> Any:
+    from sqlalchemy.exc import OperationalError
+
+    raise OperationalError("SELECT", {}, Exception("server closed the connection"))

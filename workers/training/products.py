@@ -1,0 +1,42 @@
+"""Which library multiplies the matrices of this process.
+
+On CPUs with AVX-512 but no matrix unit, oneDNN's `bf16` precision still multiplies in float32, and faster than MKL does
+on AMD. But torch hands a batched product to oneDNN only from a total size on, batch included: a trial could change
+library with the size of its pack. So a pack may take oneDNN only where even one member's smallest product is large
+enough.
+"""
+
+import torch
+
+_TOLERATED_ERROR = 5e-6
+_ONEDNN_FROM = 16**3
+"""Multiplications in one product from which torch considers oneDNN."""
+
+_onednn_is_exact = False
+
+
+def configure() -> str:
+    """One thread, and the faster of two exact matrix products where it may be used. Returns its name."""
+    global _onednn_is_exact
+    torch.set_num_threads(1)
+    _use_onednn(True)
+    _onednn_is_exact = _probe_error() < _TOLERATED_ERROR
+    _use_onednn(False)
+    return "onednn" if _onednn_is_exact else "mkl"
+
+
+def choose(smallest_product: int) -> None:
+    """Choose the library for a pack, given the multiplications in the smallest product of one member."""
+    _use_onednn(_onednn_is_exact and smallest_product > _ONEDNN_FROM)
+
+
+def _use_onednn(wanted: bool) -> None:
+    torch.backends.mkldnn.matmul.fp32_precision = "bf16" if wanted else "none"  # type: ignore[attr-defined]
+
+
+def _probe_error() -> float:
+    """Largest relative error of a float32 product against float64."""
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.randn(4, 64, 196, generator=generator), torch.randn(4, 196, 64, generator=generator)
+    exact = torch.bmm(a.double(), b.double())
+    return float((torch.bmm(a, b).double() - exact).abs().max() / exact.abs().max())
