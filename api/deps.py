@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from fastapi import Depends, HTTPException, Path, Query, Request
+from pydantic import BeforeValidator
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
@@ -39,6 +40,13 @@ def cursor_id(
     return number
 
 
+def _digits(text: str) -> str:
+    """Ids are written in plain digits: not `1_0`, not full-width ones."""
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError("an id is written in digits")
+    return text
+
+
 def make_cursor(last_id: int) -> str:
     """The cursor of the page that follows the row with this id."""
     return base64.urlsafe_b64encode(str(last_id).encode()).decode()
@@ -49,4 +57,4 @@ Transaction = Annotated[Session, Depends(transaction, scope="function")]
 Reader = Annotated[Engine, Depends(reader)]
 CursorId = Annotated[int | None, Depends(cursor_id)]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Rows per page.")]
-Id = Annotated[int, Path(ge=1, le=_MAX_ID)]
+Id = Annotated[int, BeforeValidator(_digits), Path(ge=1, le=_MAX_ID)]

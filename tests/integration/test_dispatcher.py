@@ -104,7 +104,7 @@ def test_a_sweep_is_trained_and_recorded_whole(dispatcher: Dispatcher, engine: E
     assert count(engine, "packs WHERE state = 'finished'") == 2
     assert count(engine, "attempts WHERE reason = 'completed' AND provenance ->> 'device' = 'cpu'") == 6
     assert count(engine, "v_group_stats WHERE n = 3 AND test_accuracy_sd IS NOT NULL") == 2
-    assert count(engine, "v_phases WHERE rule = 'dfa' AND aligned_at_step IS NOT NULL") == 3
+    assert count(engine, "v_phases WHERE rule = 'dfa' AND loss_halved_at_step > 0") == 3
     assert dispatcher.held == set()
 
 

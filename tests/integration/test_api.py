@@ -1,0 +1,242 @@
+"""The REST API over real PostgreSQL: what it answers, and that nothing bad gets in."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine, text
+
+from api.app import create_app
+from services.domain.errors import DomainError
+from services.settings import Settings
+
+JSON = {"content-type": "application/json"}
+SPEC = {"name": "test", "grid": {"rule.name": ["bp", "dfa"]}, "seeds": {"count": 2}}
+
+
+def settings(database_url: str, reader: str, **changes: Any) -> Settings:
+    return replace(Settings.from_environment(), database_url=database_url, reader_url=reader, **changes)
+
+
+@pytest.fixture
+def client(database_url: str, reader: str) -> Iterator[TestClient]:
+    with TestClient(create_app(settings(database_url, reader, token=None)), raise_server_exceptions=False) as client:
+        yield client
+
+
+def ok(response: httpx.Response, status: int = 200) -> Any:
+    assert response.status_code == status, response.text
+    return response.json()
+
+
+def refused(response: httpx.Response, status: int) -> Any:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body = response.json()
+    assert body["status"] == status
+    return body
+
+
+def test_a_submitted_sweep_is_stored_with_all_defaults_written_out(client: TestClient) -> None:
+    response = client.post("/api/v1/sweeps", json=SPEC)
+    sweep = ok(response, 201)
+    assert response.headers["location"] == f"/api/v1/sweeps/{sweep['id']}"
+    assert sweep["trials"] == {"queued": 4}
+    assert sweep["spec"]["base"]["train"]["lr"] == 0.001
+    assert ok(client.get(f"/api/v1/sweeps/{sweep['id']}")) == sweep
+    trials = ok(client.get(f"/api/v1/sweeps/{sweep['id']}/trials"))["items"]
+    assert [(t["config"]["rule"]["name"], t["seed"]) for t in trials] == [("bp", 0), ("bp", 1), ("dfa", 0), ("dfa", 1)]
+    assert ok(client.get(f"/api/v1/trials/{trials[0]['id']}")) == trials[0]
+    for noun in ("metrics", "alignment", "attempts"):
+        assert ok(client.get(f"/api/v1/trials/{trials[0]['id']}/{noun}")) == {"items": []}
+
+
+def test_a_dry_run_counts_and_stores_nothing(client: TestClient) -> None:
+    answer = ok(client.post("/api/v1/sweeps?dry_run=true", json=SPEC))
+    assert answer["plan"]["trials"] == 4
+    assert answer["plan"]["model_steps"] == 4 * 15 * 45
+    assert ok(client.get("/api/v1/sweeps"))["items"] == []
+
+
+def test_yaml_and_json_are_the_same_spec(client: TestClient) -> None:
+    yaml = "name: test\nbase: {train: {lr: 1e-3}}\nseeds: {count: 2}\n"
+    sweep = ok(client.post("/api/v1/sweeps", content=yaml, headers={"content-type": "application/yaml"}), 201)
+    assert sweep["spec"]["base"]["train"]["lr"] == 0.001
+
+
+def test_the_same_idempotency_key_is_the_same_sweep(client: TestClient) -> None:
+    key = {"Idempotency-Key": "k"}
+    first = ok(client.post("/api/v1/sweeps", json=SPEC, headers=key), 201)
+    assert ok(client.post("/api/v1/sweeps", json=SPEC, headers=key), 200)["id"] == first["id"]
+    refused(client.post("/api/v1/sweeps", json={"name": "other"}, headers=key), 409)
+
+
+def test_pages_follow_cursors_to_the_end(client: TestClient) -> None:
+    ids = [ok(client.post("/api/v1/sweeps", json={"name": f"s{i}"}), 201)["id"] for i in range(5)]
+    seen, cursor = [], None
+    while True:
+        page = ok(client.get("/api/v1/sweeps", params={"limit": 2, **({"cursor": cursor} if cursor else {})}))
+        seen += [sweep["id"] for sweep in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert seen == ids[::-1]
+
+
+def test_cancel_may_be_repeated_but_not_when_the_sweep_is_over(client: TestClient, engine: Engine) -> None:
+    sweep_id = ok(client.post("/api/v1/sweeps", json=SPEC), 201)["id"]
+    for _ in range(2):
+        assert ok(client.post(f"/api/v1/sweeps/{sweep_id}/cancel"))["state"] == "cancelled"
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE sweeps SET state = 'succeeded'"))
+    refused(client.post(f"/api/v1/sweeps/{sweep_id}/cancel"), 409)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "pointer"),
+    [
+        (b"", JSON, 422, ""),
+        (b"null", JSON, 422, ""),
+        (b"[]", JSON, 422, ""),
+        (b'"text"', JSON, 422, ""),
+        (b"{}", JSON, 422, "/name"),
+        (b'{"name": NaN}', JSON, 422, ""),
+        (b'{"name": "x", "unknown": Infinity}', JSON, 422, ""),
+        (b'{"name": "x", "priority": 1e999}', JSON, 422, ""),
+        (b'{"name": "x", "name": "y"}', JSON, 422, ""),
+        (b'{"name": "\\ud800"}', JSON, 422, ""),
+        (b'{"name": "\\u0000"}', JSON, 422, ""),
+        (b'{"name": "\xff"}', JSON, 422, ""),
+        ('{"name": "x"}'.encode("utf-16"), JSON, 422, ""),
+        (b"[" * 100_000, JSON, 422, ""),
+        (b'{"a":' * 100_000, JSON, 422, ""),
+        (b'{"name": "x", "seeds": {"base": -1}}', JSON, 422, "/seeds/base"),
+        (b'{"name": "x", "seeds": {"base": 1180591620717411303424}}', JSON, 422, "/seeds/base"),
+        (b'{"name": "x", "seeds": {"base": true}}', JSON, 422, "/seeds/base"),
+        (b'{"name": "x", "seeds": {"base": "1"}}', JSON, 422, "/seeds/base"),
+        (b'{"name": "x", "seeds": {"base": 1.0}}', JSON, 422, "/seeds/base"),
+        (b'{"name": "x", "base": {"data": {"name": "../../etc/passwd"}}}', JSON, 422, "/base/data/name"),
+        (b"name: x\nname: y", {"content-type": "application/yaml"}, 422, ""),
+        (b"name: !!python/object/apply:os.system [id]", {"content-type": "application/yaml"}, 422, ""),
+        (b'{"name": "x"}', {}, 415, None),
+        (b'{"name": "x"}', {"content-type": "text/plain"}, 415, None),
+        (b" " * (2**20 + 1), JSON, 413, None),
+        (json.dumps({f"k{i}": 0 for i in range(80_000)}).encode(), JSON, 422, "/k0"),
+    ],
+)
+def test_bad_bodies_are_named_and_nothing_is_stored(
+    client: TestClient, body: bytes, headers: dict[str, str], status: int, pointer: str | None
+) -> None:
+    problem = refused(client.post("/api/v1/sweeps", content=body, headers=headers), status)
+    if pointer is not None:
+        assert pointer in [error["pointer"] for error in problem["errors"]]
+    assert ok(client.get("/api/v1/sweeps"))["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/v1/sweeps/1", 404),
+        ("/api/v1/sweeps/0", 422),
+        ("/api/v1/sweeps/x", 422),
+        ("/api/v1/sweeps/1_0", 422),
+        ("/api/v1/sweeps/9223372036854775807", 404),
+        ("/api/v1/sweeps/9223372036854775808", 422),
+        ("/api/v1/sweeps/1/trials", 404),
+        ("/api/v1/sweeps/1/stats", 404),
+        ("/api/v1/sweeps/1/alignment", 404),
+        ("/api/v1/sweeps/1/curves", 404),
+        ("/api/v1/trials/1", 404),
+        ("/api/v1/trials/1/metrics", 404),
+        ("/api/v1/sweeps?limit=0", 422),
+        ("/api/v1/sweeps?limit=-5", 422),
+        ("/api/v1/sweeps?limit=100000", 422),
+        ("/api/v1/sweeps?cursor=forged", 422),
+        ("/api/v1/sweeps?cursor=LTE%3D", 422),
+        ("/api/v1/sweeps?state=lost", 422),
+        ("/nowhere", 404),
+    ],
+)
+def test_bad_paths_are_problems(client: TestClient, path: str, status: int) -> None:
+    refused(client.get(path), status)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM tokens",
+        "SELECT * FROM trials",
+        "INSERT INTO sweeps (name) VALUES ('x')",
+        "DELETE FROM v_trials",
+        "SELECT 1; SELECT 2",
+        "SELECT pg_read_file('/etc/passwd')",
+        "SELECT lo_create(0)",
+        "COPY (SELECT 1) TO PROGRAM 'id'",
+        "SET ROLE postgres",
+        "SELECT set_config('role', 'postgres', false)",
+        "CREATE TABLE x (y int)",
+        "not sql",
+    ],
+)
+def test_the_reader_reads_the_views_and_nothing_else(client: TestClient, sql: str) -> None:
+    refused(client.post("/api/v1/query", json={"sql": sql}), 422)
+
+
+def test_a_query_answers_in_json_whatever_the_values(client: TestClient) -> None:
+    ok(client.post("/api/v1/sweeps", json=SPEC), 201)
+    sql = "SELECT rule, count(*) AS n, 'NaN'::float8 AS x, now() AS t, '\\x00'::bytea AS b FROM v_trials GROUP BY rule"
+    answer = ok(client.post("/api/v1/query", json={"sql": sql, "max_rows": 1}))
+    assert answer["columns"] == ["rule", "n", "x", "t", "b"]
+    assert answer["truncated"] is True
+    assert answer["rows"][0][1:3] == [2, "nan"]
+
+
+def test_with_a_token_every_route_but_health_asks_for_it(database_url: str, reader: str) -> None:
+    app = create_app(settings(database_url, reader, token="secret", host="0.0.0.0"))
+    with TestClient(app) as client:
+        open_routes = {"/healthz", "/readyz"}
+        schema = client.get("/openapi.json").json()
+        asked = 0
+        for path, operations in schema["paths"].items():
+            for method in operations:
+                for token in (None, "wrong"):
+                    headers = {"Authorization": f"Bearer {token}"} if token else {}
+                    url = path.replace("{sweep_id}", "1").replace("{trial_id}", "1")
+                    status = client.request(method, url, headers=headers).status_code
+                    assert (status == 401) == (path not in open_routes), (method, path, status)
+                    asked += 1
+        assert asked > 25
+        answer = client.get("/api/v1/sweeps", headers={"Authorization": "Bearer secret"})
+        assert answer.status_code == 200
+
+
+def test_a_public_address_without_a_token_is_refused(database_url: str, reader: str) -> None:
+    with pytest.raises(DomainError, match="without a token"):
+        create_app(settings(database_url, reader, token=None, host="0.0.0.0"))
+
+
+def test_a_foreign_host_name_is_refused_on_loopback(client: TestClient) -> None:
+    assert client.get("/healthz", headers={"host": "evil.example"}).status_code == 400
+
+
+def test_the_openapi_document_stands_by_itself(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    text_of = json.dumps(document)
+    names = set(document["components"]["schemas"])
+    for reference in text_of.split('"#/components/schemas/')[1:]:
+        assert reference.split('"')[0] in names
+    assert ok(client.get("/api/v1/schema"))["required"] == ["name"]
+    assert all("operationId" in operation for path in document["paths"].values() for operation in path.values())
+
+
+def test_without_its_database_the_service_says_so(reader: str) -> None:
+    nowhere = reader.replace("/test_", "/gone_")
+    with TestClient(create_app(settings(nowhere, nowhere, token=None))) as client:
+        response = client.get("/readyz")
+        refused(response, 503)
+        assert response.headers["retry-after"] == "5"
+        assert ok(client.get("/healthz")) == {"status": "ok"}
