@@ -1,6 +1,5 @@
 """The dispatcher with the inline executor on real PostgreSQL: whole sweeps, and what it does when things go away."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -43,8 +42,8 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def dispatcher(engine: Engine, provenance: Any, clock: FakeClock) -> Iterator[Dispatcher]:
-    yield Dispatcher(
+def dispatcher(engine: Engine, provenance: Any, clock: FakeClock) -> Dispatcher:
+    return Dispatcher(
         engine=engine, executor=InlineExecutor(DataLibrary(), provenance), ttl=TTL, name="one", clock=clock
     )
 
@@ -223,9 +222,12 @@ def test_the_embedded_database_has_one_owner(tmp_path: Path) -> None:
     from db.embedded import EmbeddedPostgres
     from services.domain.errors import EmbeddedDatabaseInUse
 
-    with EmbeddedPostgres.start(tmp_path), pytest.raises(EmbeddedDatabaseInUse, match="already served by process"):
-        with EmbeddedPostgres.start(tmp_path):
-            raise AssertionError("two owners")
+    with (
+        EmbeddedPostgres.start(tmp_path),
+        pytest.raises(EmbeddedDatabaseInUse, match="already served by process"),
+        EmbeddedPostgres.start(tmp_path),
+    ):
+        raise AssertionError("two owners")
     with EmbeddedPostgres.start(tmp_path):
         pass  # free again, and the data are still there
 

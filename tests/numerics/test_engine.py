@@ -1,6 +1,7 @@
 """The engine against oracles: autograd, textbook loops, known special cases, and itself alone."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from services.domain.results import Outcome
 from services.domain.spec import TrialConfig, TrialSpec
 from services.domain.states import Reason
 from workers.training import losses, products
-from workers.training.alignment import WeightDirections, measure, mean_sample_cosine
+from workers.training.alignment import WeightDirections, mean_sample_cosine, measure
 from workers.training.data import DataLibrary, noisy_labels
 from workers.training.engine import Pack, Progress, train
 from workers.training.network import Network
@@ -52,7 +53,7 @@ def run(trials: Sequence[TrialSpec], **options: Any) -> list[Progress]:
 def random_network(activation: Any, widths: Sequence[int] = (7, 6, 5, 4), pack: int = 3, bias: bool = False) -> Network:
     generator = torch.Generator().manual_seed(1)
     empty = torch.empty(0, dtype=torch.float64)
-    pairs = list(zip(widths, widths[1:], strict=False))
+    pairs = list(pairwise(widths))
     W = [empty, *(torch.randn(pack, i, h, generator=generator, dtype=torch.float64) for i, h in pairs)]
     b = [empty, *(torch.randn(pack, 1, h, generator=generator, dtype=torch.float64) for _, h in pairs)]
     return Network(W=W, b=b if bias else None, activation=activation)
@@ -215,11 +216,9 @@ def test_twenty_steps_of_a_textbook_in_float64(rule: str, activation: str, reduc
             for layer in (1, 0):
                 if rule == "shallow":
                     break
-                signal = {
-                    "bp": lambda d, l=layer: W[l + 1].T @ d,
-                    "fa": lambda d, l=layer: feedback[l] @ d,
-                    "dfa": lambda _, l=layer, e=e: feedback[l] @ e,
-                }[rule](delta)
+                signal = {"bp": W[layer + 1].T @ delta}.get(rule)
+                if signal is None:
+                    signal = feedback[layer] @ (delta if rule == "fa" else e)
                 delta = signal * slope(a[layer])
                 gradients[layer] += np.outer(delta, h[layer])
         factor = 0.01 if reduction == "sum" else 0.01 / len(order)

@@ -146,7 +146,7 @@ class Pack:
 
     @property
     def smallest_product(self) -> int:
-        """Multiplications in the smallest matrix product of one member: of the smallest batch and the smallest layer."""
+        """Multiplications in the smallest matrix product of one member: smallest batch, smallest layer."""
         trace, n = self.config.trace, len(self.x_NI)
         batches = [self.config.train.batch_size, n % self.config.train.batch_size, trace.probe, n]
         for split in (n, len(self.test.x_NI)):
