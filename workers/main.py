@@ -76,8 +76,10 @@ def _inline(settings: Settings) -> Executor:
 def _ray(settings: Settings) -> Executor:
     """Connect to the cluster at RAY_ADDRESS, or start a local Ray that ends with this process."""
     if settings.ray_address is None:
-        # A Ray of our own admits nobody else: its token is made here and lives as long as this process.
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        # A Ray of our own admits nobody else: its token lives as long as this process, and it listens on loopback only
+        # (that is what this oddly named variable decides).
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
@@ -85,9 +87,7 @@ def _ray(settings: Settings) -> Executor:
     from workers.cluster.executor import RayExecutor
 
     if settings.ray_address is None:
-        ray.init(
-            include_dashboard=False, log_to_driver=False, object_store_memory=256 * 2**20, _node_ip_address="127.0.0.1"
-        )
+        ray.init(include_dashboard=False, log_to_driver=False, object_store_memory=256 * 2**20)
     else:
         ray.init(address=settings.ray_address, log_to_driver=False)
     return RayExecutor(settings)

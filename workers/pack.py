@@ -50,10 +50,10 @@ def run_pack(
     yield PackEnded(pack_id=order.pack_id)
 
 
-def describe(device: str, matmul: str, reproducibility: str) -> Provenance:
-    """Where this process trains, and with what."""
+def describe(device: str, matmul: str, reproducibility: str, *, node: str | None = None) -> Provenance:
+    """Where this process trains, and with what. `node`: the host's name unless the cluster has a better one."""
     return Provenance(
-        node=socket.gethostname(),
+        node=node or socket.gethostname(),
         device=device,
         versions={
             "alignsweep": version("alignsweep"),

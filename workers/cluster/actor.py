@@ -30,7 +30,8 @@ class TrainingActor:
         self._library = DataLibrary(root=data_root, download=data_download)
         self._device = "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
         matmul = products.configure()
-        self._provenance = describe(self._device, matmul, numerics.reproducibility(torch.device(self._device)))
+        reproducibility = numerics.reproducibility(torch.device(self._device))
+        self._provenance = describe(self._device, matmul, reproducibility, node=ray.util.get_node_ip_address())
         self._dropped: set[int] = set()
         self._lock = threading.Lock()
 
