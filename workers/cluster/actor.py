@@ -31,7 +31,8 @@ class TrainingActor:
         self._device = "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
         matmul = products.configure()
         reproducibility = numerics.reproducibility(torch.device(self._device))
-        self._provenance = describe(self._device, matmul, reproducibility, node=ray.util.get_node_ip_address())
+        node = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+        self._provenance = describe(self._device, matmul, reproducibility, node=node)
         self._dropped: set[int] = set()
         self._lock = threading.Lock()
 
