@@ -1,6 +1,6 @@
 """Every command of docker-compose.yml, run as a plain process with the environment that the file gives it.
 
-Only what a container network would provide is replaced: host names, fixed ports, the image's paths. PostgreSQL itself is
+Only what a container network would provide is replaced: host names, fixed ports, the paths of the image. PostgreSQL is
 the embedded one, reached as the file's postgres service would be.
 """
 
