@@ -7,7 +7,7 @@ PIP_FLAGS = --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-inde
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run up test check format bench-engine clean
+.PHONY: help run up test check format golden bench-engine clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ check: $(VENV)/.installed-dev ## Format, lint, types, import contracts, then the
 format: $(VENV)/.installed-dev ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+golden: $(VENV)/.installed-dev ## Renew the golden files of the public surfaces, after a change that is meant
+	@RENEW_GOLDEN=1 $(BIN)/python -m pytest tests/integration/test_schema.py
 
 bench-engine: $(VENV)/.installed-dev ## Measure the engine beside its peers, in one run
 	@mkdir -p out

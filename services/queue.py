@@ -16,209 +16,13 @@ import numpy as np
 from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
+from services import queue_sql as sql
 from services.domain.ports import PackOrder, Resources
 from services.domain.results import Chunk, Columns, Outcome, Provenance
 from services.domain.spec import TrialConfig, TrialSpec, canonical_json
 from services.domain.states import Reason
 from services.packing import pack_limit, spread
 from services.retries import Fail, Requeue, Standing, decide
-
-# The distinct kinds of worker that trials wait for, hopping from one to the next along the queue's index.
-_KINDS = text("""
-    WITH RECURSIVE kinds AS (
-        (SELECT cpu, gpu FROM trials WHERE state = 'queued' ORDER BY cpu, gpu LIMIT 1)
-        UNION ALL
-        SELECT further.cpu, further.gpu FROM kinds CROSS JOIN LATERAL (
-            SELECT cpu, gpu FROM trials
-            WHERE state = 'queued' AND (cpu, gpu) > (kinds.cpu, kinds.gpu)
-            ORDER BY cpu, gpu LIMIT 1
-        ) AS further
-    )
-    SELECT cpu, gpu FROM kinds
-""")
-
-# The trial at the head of the queue for workers of a kind. Its lock keeps other dispatchers off it until the claim.
-_HEAD = text("""
-    SELECT pack_key, pack_limit, config
-    FROM (
-        SELECT pack_key, pack_limit, group_id FROM trials
-        WHERE state = 'queued' AND cpu = :cpu AND gpu = :gpu AND run_after <= now()
-        ORDER BY priority DESC, run_after, id
-        LIMIT 1
-        FOR UPDATE SKIP LOCKED
-    ) AS head
-    JOIN groups ON groups.id = head.group_id
-""")
-
-# How many trials wait for such workers, counted no further than matters for the size of a pack.
-_WAITING = text("""
-    SELECT count(*) FROM (
-        SELECT FROM trials
-        WHERE state = 'queued' AND cpu = :cpu AND gpu = :gpu AND run_after <= now()
-        LIMIT :enough
-    ) AS waiting
-""")
-
-# A pack, and its trials running under it, in one statement.
-_CLAIM = text("""
-    WITH chosen AS MATERIALIZED (
-        SELECT id, started_at IS NOT NULL AS is_retry FROM trials
-        WHERE state = 'queued' AND pack_key = :pack_key AND run_after <= now()
-            AND (pack_limit IS NULL OR pack_limit >= :size)
-        ORDER BY priority DESC, run_after, id
-        LIMIT :size
-        FOR UPDATE SKIP LOCKED
-    ), pack AS (
-        INSERT INTO packs (dispatcher, pack_key, size, lease_until)
-        SELECT :dispatcher, :pack_key, count(*), now() + :ttl FROM chosen
-        RETURNING id
-    )
-    UPDATE trials
-    SET state = 'running', pack_id = pack.id, attempts = attempts + 1, reason = NULL, error = NULL,
-        started_at = coalesce(started_at, now())
-    FROM chosen, pack
-    WHERE trials.id = chosen.id
-    RETURNING trials.id, trials.pack_id, trials.sweep_id, trials.group_id, trials.seed, chosen.is_retry
-""")
-
-_HEARTBEAT = text("""
-    UPDATE packs SET lease_until = now() + :ttl
-    WHERE id = ANY(:packs) AND state = 'running' AND dispatcher = :dispatcher
-    RETURNING id
-""")
-
-_ADVANCE = text("""
-    UPDATE packs SET next_seq = next_seq + 1, model_steps = model_steps + :model_steps
-    WHERE id = :pack AND state = 'running' AND next_seq = :seq
-    RETURNING id
-""")
-
-# The trials that the pack still holds, locked until the chunk is recorded.
-_HELD = text("""
-    SELECT id, attempts, max_attempts, crashes_alone FROM trials
-    WHERE pack_id = :pack AND state = 'running'
-    ORDER BY id
-    FOR NO KEY UPDATE
-""")
-
-_SUCCEED = text("""
-    WITH outcome AS (
-        SELECT * FROM unnest(:ids ::bigint[], :reasons ::text[]) AS t(id, reason)
-    )
-    UPDATE trials
-    SET state = 'succeeded', reason = outcome.reason, pack_id = NULL, finished_at = now()
-    FROM outcome
-    WHERE trials.id = outcome.id AND trials.pack_id = :pack AND trials.state = 'running'
-""")
-
-_SUMMARISE = text("""
-    INSERT INTO trial_summaries
-        (trial_id, steps, diverged_at_step, trace_points, train_loss, train_accuracy, test_loss, test_accuracy,
-         weight_alignment, gradient_alignment)
-    SELECT outcome.id, outcome.steps, outcome.diverged_at_step, points.n, train_loss, train_accuracy, test_loss,
-        test_accuracy, weight_alignment, gradient_alignment
-    FROM unnest(:ids ::bigint[], :steps ::bigint[], :diverged ::bigint[]) AS outcome(id, steps, diverged_at_step)
-    CROSS JOIN LATERAL (SELECT count(*) AS n FROM metrics WHERE trial_id = outcome.id) AS points
-    LEFT JOIN LATERAL (
-        SELECT * FROM metrics WHERE trial_id = outcome.id ORDER BY step DESC LIMIT 1
-    ) AS final ON true
-""")
-
-_SUMMARISE_LAYERS = text("""
-    INSERT INTO layer_summaries
-        (trial_id, layer, step, weight_alignment, gradient_alignment, weight_gradient_alignment, delta_norm_ratio,
-         weight_norm, update_norm)
-    SELECT trial_id, layer, step, weight_alignment, gradient_alignment, weight_gradient_alignment, delta_norm_ratio,
-        weight_norm, update_norm
-    FROM unnest(:ids ::bigint[]) AS outcome(id)
-    CROSS JOIN LATERAL (
-        SELECT * FROM traces
-        WHERE trial_id = outcome.id AND step = (SELECT max(step) FROM traces WHERE trial_id = outcome.id)
-    ) AS final
-""")
-
-_FAIL = text("""
-    UPDATE trials
-    SET state = 'failed', reason = :reason, error = :error, pack_id = NULL, finished_at = now(),
-        crashes_alone = :crashes_alone
-    WHERE id = :id AND pack_id = :pack AND state = 'running'
-""")
-
-_REQUEUE = text("""
-    UPDATE trials
-    SET state = 'queued', reason = :reason, error = :error, pack_id = NULL,
-        attempts = attempts - CASE WHEN :charged THEN 0 ELSE 1 END,
-        pack_limit = least(pack_limit, :pack_limit), crashes_alone = :crashes_alone,
-        run_after = CASE WHEN :delay > interval '0' THEN now() + :delay * (1 + random() / 4) ELSE run_after END
-    WHERE id = :id AND pack_id = :pack AND state = 'running'
-""")
-
-_END_ATTEMPTS = text("""
-    UPDATE attempts SET reason = outcome.reason, error = outcome.error, finished_at = now()
-    FROM unnest(:ids ::bigint[], :reasons ::text[], :errors ::text[]) AS outcome(id, reason, error)
-    WHERE attempts.trial_id = outcome.id AND attempts.pack_id = :pack
-""")
-
-_RECORD_EVENTS = text("""
-    INSERT INTO events (sweep_id, trial_id, pack_id, kind, detail)
-    SELECT trials.sweep_id, trials.id, :pack, event.kind, event.detail ::jsonb
-    FROM unnest(:ids ::bigint[], :kinds ::text[], :details ::text[]) AS event(id, kind, detail)
-    JOIN trials ON trials.id = event.id
-""")
-
-_END_PACK = text("""
-    UPDATE packs SET state = :state, finished_at = now()
-    WHERE id = :pack AND state = 'running'
-    RETURNING size
-""")
-
-# Expired leases, their trials and their attempts, at once: nothing is chosen first and written later.
-_RESCUE = text("""
-    WITH lost AS (
-        UPDATE packs SET state = 'lost', finished_at = now()
-        WHERE state = 'running' AND lease_until < now()
-        RETURNING id
-    ), requeued AS (
-        UPDATE trials
-        SET state = 'queued', reason = 'lease_expired', pack_id = NULL, attempts = attempts - 1
-        FROM lost
-        WHERE trials.pack_id = lost.id AND trials.state = 'running'
-        RETURNING trials.id, trials.sweep_id, lost.id AS pack_id
-    ), ended AS (
-        UPDATE attempts SET reason = 'lease_expired', finished_at = now()
-        FROM requeued WHERE attempts.trial_id = requeued.id AND attempts.pack_id = requeued.pack_id
-    ), told AS (
-        INSERT INTO events (sweep_id, trial_id, pack_id, kind, detail)
-        SELECT sweep_id, id, pack_id, 'trial.requeued', '{"reason": "lease_expired"}' FROM requeued
-    )
-    SELECT id, pack_id FROM requeued
-""")
-
-# Sweeps without a trial left to train are over. Their rows are locked first: of two packs that finish the last trials
-# at the same time, the later one sees what the earlier one wrote.
-_LOCK_SWEEPS = text("""
-    SELECT id FROM sweeps
-    WHERE id IN (SELECT sweep_id FROM trials WHERE id = ANY(:trials)) AND state IN ('queued', 'running', 'paused')
-    ORDER BY id FOR NO KEY UPDATE
-""")
-
-_CLOSE_SWEEPS = text("""
-    WITH counted AS (
-        SELECT sweep.id, over.succeeded, over.total FROM unnest(:sweeps ::bigint[]) AS sweep(id)
-        CROSS JOIN LATERAL (
-            SELECT count(*) AS total, count(*) FILTER (WHERE state = 'succeeded') AS succeeded
-            FROM trials WHERE sweep_id = sweep.id
-        ) AS over
-        WHERE NOT EXISTS (SELECT FROM trials WHERE sweep_id = sweep.id AND state IN ('queued', 'running'))
-    ), closed AS (
-        UPDATE sweeps
-        SET finished_at = now(),
-            state = CASE succeeded WHEN total THEN 'succeeded' WHEN 0 THEN 'failed' ELSE 'partial' END
-        FROM counted WHERE sweeps.id = counted.id
-        RETURNING sweeps.id, sweeps.state
-    )
-    INSERT INTO events (sweep_id, kind) SELECT id, 'sweep.' || state FROM closed
-""")
 
 
 class Verdict(StrEnum):
@@ -240,7 +44,7 @@ class Recorded:
 
 def waiting_kinds(session: Session) -> list[Resources]:
     """The kinds of worker that queued trials wait for."""
-    return [Resources(cpu=row.cpu, gpu=row.gpu) for row in session.execute(_KINDS)]
+    return [Resources(cpu=row.cpu, gpu=row.gpu) for row in session.execute(sql.KINDS)]
 
 
 def claim(
@@ -251,14 +55,14 @@ def claim(
     `capacity`: how many packs can run at once; the last trials of a sweep are spread over so many.
     """
     kind = {"cpu": resources.cpu, "gpu": resources.gpu}
-    head = session.execute(_HEAD, kind).one_or_none()
+    head = session.execute(sql.HEAD, kind).one_or_none()
     if head is None:
         return None
     limit = pack_limit(TrialConfig.model_validate(head.config), resources)
-    waiting = session.execute(_WAITING, {**kind, "enough": limit * max(1, capacity)}).scalar_one()
+    waiting = session.execute(sql.WAITING, {**kind, "enough": limit * max(1, capacity)}).scalar_one()
     size = min(spread(waiting, capacity, limit), head.pack_limit or limit)
     chosen = session.execute(
-        _CLAIM, {"pack_key": head.pack_key, "size": size, "dispatcher": dispatcher, "ttl": ttl}
+        sql.CLAIM, {"pack_key": head.pack_key, "size": size, "dispatcher": dispatcher, "ttl": ttl}
     ).all()
     pack_id = chosen[0].pack_id
     ids = [row.id for row in chosen]
@@ -279,7 +83,7 @@ def claim(
 
 def heartbeat(session: Session, *, dispatcher: str, packs: Collection[int], ttl: timedelta) -> set[int]:
     """Renew the leases of these packs. Returns those that are still held; the others were lost and must stop."""
-    rows = session.execute(_HEARTBEAT, {"packs": list(packs), "dispatcher": dispatcher, "ttl": ttl})
+    rows = session.execute(sql.HEARTBEAT, {"packs": list(packs), "dispatcher": dispatcher, "ttl": ttl})
     return set(rows.scalars())
 
 
@@ -298,11 +102,11 @@ def record(session: Session, chunk: Chunk) -> Recorded:
     outcomes of trials that the pack no longer holds are left out.
     """
     advanced = session.execute(
-        _ADVANCE, {"pack": chunk.pack_id, "seq": chunk.seq, "model_steps": chunk.model_steps}
+        sql.ADVANCE, {"pack": chunk.pack_id, "seq": chunk.seq, "model_steps": chunk.model_steps}
     ).one_or_none()
     if advanced is None:
         return Recorded(verdict=_why_refused(session, chunk))
-    held = {row.id: row for row in session.execute(_HELD, {"pack": chunk.pack_id})}
+    held = {row.id: row for row in session.execute(sql.HELD, {"pack": chunk.pack_id})}
     mentioned = {outcome.trial_id for outcome in chunk.outcomes}
     for table, columns in (("metrics", chunk.metrics), ("traces", chunk.traces)):
         if columns is not None and len(columns):
@@ -337,7 +141,7 @@ def release(session: Session, pack_id: int) -> bool:
 def rescue(session: Session) -> dict[int, list[int]]:
     """Take back every pack whose lease has expired. Returns the requeued trials by pack."""
     rescued: dict[int, list[int]] = {}
-    for row in session.execute(_RESCUE):
+    for row in session.execute(sql.RESCUE):
         rescued.setdefault(row.pack_id, []).append(row.id)
     return rescued
 
@@ -383,17 +187,17 @@ def _succeed(session: Session, pack_id: int, outcomes: Sequence[Outcome]) -> Non
         return
     ids = [outcome.trial_id for outcome in outcomes]
     reasons = [str(outcome.reason) for outcome in outcomes]
-    session.execute(_SUCCEED, {"ids": ids, "reasons": reasons, "pack": pack_id})
+    session.execute(sql.SUCCEED, {"ids": ids, "reasons": reasons, "pack": pack_id})
     session.execute(
-        _SUMMARISE,
+        sql.SUMMARISE,
         {
             "ids": ids,
             "steps": [outcome.steps for outcome in outcomes],
             "diverged": [outcome.diverged_at_step for outcome in outcomes],
         },
     )
-    session.execute(_SUMMARISE_LAYERS, {"ids": ids})
-    session.execute(_END_ATTEMPTS, {"ids": ids, "reasons": reasons, "errors": [None] * len(ids), "pack": pack_id})
+    session.execute(sql.SUMMARISE_LAYERS, {"ids": ids})
+    session.execute(sql.END_ATTEMPTS, {"ids": ids, "reasons": reasons, "errors": [None] * len(ids), "pack": pack_id})
     _record_events(
         session,
         pack_id,
@@ -405,10 +209,10 @@ def _succeed(session: Session, pack_id: int, outcomes: Sequence[Outcome]) -> Non
 
 
 def _end_pack(session: Session, pack_id: int, state: str, reason: Reason, error: str | None) -> bool:
-    size = session.execute(_END_PACK, {"pack": pack_id, "state": state}).scalar_one_or_none()
+    size = session.execute(sql.END_PACK, {"pack": pack_id, "state": state}).scalar_one_or_none()
     if size is None:
         return False
-    held = {row.id: row for row in session.execute(_HELD, {"pack": pack_id})}
+    held = {row.id: row for row in session.execute(sql.HELD, {"pack": pack_id})}
     if held:
         _decide_and_apply(session, pack_id, len(held), held, dict.fromkeys(held, (reason, error)))
         _close_sweeps(session, list(held))
@@ -438,11 +242,11 @@ def _decide_and_apply(
         common = {"id": trial_id, "pack": pack_id, "error": error, "crashes_alone": crashes_alone}
         match decision:
             case Fail():
-                session.execute(_FAIL, {**common, "reason": str(decision.reason)})
+                session.execute(sql.FAIL, {**common, "reason": str(decision.reason)})
                 event = ("trial.failed", {"reason": decision.reason, "error": error})
             case Requeue():
                 session.execute(
-                    _REQUEUE,
+                    sql.REQUEUE,
                     {
                         **common,
                         "reason": str(reason),
@@ -454,7 +258,7 @@ def _decide_and_apply(
                 event = ("trial.requeued", {"reason": reason, "error": error})
         _record_events(session, pack_id, {trial_id: event})
     session.execute(
-        _END_ATTEMPTS,
+        sql.END_ATTEMPTS,
         {
             "ids": list(failures),
             "reasons": [str(reason) for reason, _ in failures.values()],
@@ -466,13 +270,13 @@ def _decide_and_apply(
 
 def _close_sweeps(session: Session, trials: Sequence[int]) -> None:
     if trials:
-        sweeps = list(session.execute(_LOCK_SWEEPS, {"trials": list(trials)}).scalars())
-        session.execute(_CLOSE_SWEEPS, {"sweeps": sweeps})
+        sweeps = list(session.execute(sql.LOCK_SWEEPS, {"trials": list(trials)}).scalars())
+        session.execute(sql.CLOSE_SWEEPS, {"sweeps": sweeps})
 
 
 def _record_events(session: Session, pack_id: int, events: Mapping[int, tuple[str, dict[str, Any] | None]]) -> None:
     session.execute(
-        _RECORD_EVENTS,
+        sql.RECORD_EVENTS,
         {
             "pack": pack_id,
             "ids": list(events),

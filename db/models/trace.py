@@ -10,14 +10,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 from db.models.base import Base
 
 
-class Metric(Base):
-    """One row per trial and trace point. Losses are means per sample."""
+class _TrialColumns:
+    """What is measured of a whole trial."""
 
-    __tablename__ = "metrics"
-
-    trial_id: Mapped[int] = mapped_column(primary_key=True)
-    step: Mapped[int] = mapped_column(primary_key=True)
-    epoch: Mapped[float]
     train_loss: Mapped[float | None]
     train_accuracy: Mapped[float | None]
     test_loss: Mapped[float | None]
@@ -26,14 +21,9 @@ class Metric(Base):
     gradient_alignment: Mapped[float | None]
 
 
-class Trace(Base):
-    """One row per trial, trace point and layer; layers count from 1."""
+class _LayerColumns:
+    """What is measured of a layer."""
 
-    __tablename__ = "traces"
-
-    trial_id: Mapped[int] = mapped_column(primary_key=True)
-    step: Mapped[int] = mapped_column(primary_key=True)
-    layer: Mapped[int] = mapped_column(primary_key=True)
     weight_alignment: Mapped[float | None]
     gradient_alignment: Mapped[float | None]
     weight_gradient_alignment: Mapped[float | None]
@@ -42,7 +32,27 @@ class Trace(Base):
     update_norm: Mapped[float | None]
 
 
-class TrialSummary(Base):
+class Metric(_TrialColumns, Base):
+    """One row per trial and trace point. Losses are means per sample."""
+
+    __tablename__ = "metrics"
+
+    trial_id: Mapped[int] = mapped_column(primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True)
+    epoch: Mapped[float]
+
+
+class Trace(_LayerColumns, Base):
+    """One row per trial, trace point and layer; layers count from 1."""
+
+    __tablename__ = "traces"
+
+    trial_id: Mapped[int] = mapped_column(primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True)
+    layer: Mapped[int] = mapped_column(primary_key=True)
+
+
+class TrialSummary(_TrialColumns, Base):
     """The last metrics of a finished trial, written in the finishing transaction."""
 
     __tablename__ = "trial_summaries"
@@ -52,15 +62,9 @@ class TrialSummary(Base):
     """Updates made."""
     diverged_at_step: Mapped[int | None]
     trace_points: Mapped[int]
-    train_loss: Mapped[float | None]
-    train_accuracy: Mapped[float | None]
-    test_loss: Mapped[float | None]
-    test_accuracy: Mapped[float | None]
-    weight_alignment: Mapped[float | None]
-    gradient_alignment: Mapped[float | None]
 
 
-class LayerSummary(Base):
+class LayerSummary(_LayerColumns, Base):
     """The last trace point of a finished trial, layer by layer: comparisons across trials never read traces."""
 
     __tablename__ = "layer_summaries"
@@ -68,9 +72,3 @@ class LayerSummary(Base):
     trial_id: Mapped[int] = mapped_column(ForeignKey("trials.id", ondelete="CASCADE"), primary_key=True)
     layer: Mapped[int] = mapped_column(primary_key=True)
     step: Mapped[int]
-    weight_alignment: Mapped[float | None]
-    gradient_alignment: Mapped[float | None]
-    weight_gradient_alignment: Mapped[float | None]
-    delta_norm_ratio: Mapped[float | None]
-    weight_norm: Mapped[float | None]
-    update_norm: Mapped[float | None]

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-from services import queue, sweeps
+from services import queue, queue_sql, sweeps
 from services.domain.ports import PackOrder, Resources
 from services.domain.results import Chunk, MetricColumns, Outcome, TraceColumns
 from services.domain.states import Reason
@@ -250,7 +250,7 @@ def test_claims_read_an_index_however_many_trials_are_over(session: Session, eng
     session.commit()
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE trials"))
-    for query in (queue._KINDS, queue._WAITING):
+    for query in (queue_sql.KINDS, queue_sql.WAITING):
         plan = "\n".join(session.execute(text(f"EXPLAIN {query.text}"), {"cpu": 1, "gpu": 0, "enough": 10}).scalars())
         assert "ix_trials_queue" in plan, plan
         assert "Seq Scan on trials" not in plan
