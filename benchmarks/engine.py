@@ -5,6 +5,7 @@ model. Peers: a plain PyTorch loop over models, and `vmap(grad)` over the same n
 best matrix product of the engine's largest shape, as a share of which the engine's arithmetic is given.
 """
 
+import itertools
 import json
 import sys
 import time
@@ -62,7 +63,7 @@ def packed(dataset: Dataset, rule: str, p: int) -> float:
 
 def plain_loop(split: Split) -> float:
     """Model-steps per second of DFA as one writes it in PyTorch: one model, one Linear per layer."""
-    layers = [torch.nn.Linear(i, o, bias=False) for i, o in zip(WIDTHS, WIDTHS[1:], strict=False)]
+    layers = [torch.nn.Linear(i, o, bias=False) for i, o in itertools.pairwise(WIDTHS)]
     feedback = [torch.rand(WIDTHS[-1], width) * 2 - 1 for width in WIDTHS[1:-1]]
 
     @torch.no_grad()
@@ -83,7 +84,7 @@ def plain_loop(split: Split) -> float:
 
 def vmap_grad(split: Split, p: int) -> float:
     """Model-steps per second of backpropagation by `torch.func`, p models at once."""
-    shapes = zip(WIDTHS, WIDTHS[1:], strict=False)
+    shapes = itertools.pairwise(WIDTHS)
     weights = tuple(torch.randn(p, i, o) / i**0.5 for i, o in shapes)
 
     def loss(W: tuple[Tensor, ...], x: Tensor, y: Tensor) -> Tensor:
@@ -114,7 +115,7 @@ def product_flops() -> float:
 
 def dfa_flops() -> int:
     """FLOPs of one model-step: forward and weight gradients of all layers, and the projections of the error."""
-    parameters = sum(i * o for i, o in zip(WIDTHS, WIDTHS[1:], strict=False))
+    parameters = sum(i * o for i, o in itertools.pairwise(WIDTHS))
     return 4 * BATCH * parameters + 2 * BATCH * WIDTHS[-1] * sum(WIDTHS[1:-1])
 
 
