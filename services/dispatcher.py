@@ -81,7 +81,8 @@ class Dispatcher:
 
     def _collect(self) -> int:
         """Record reports in order. Those that an outage kept from being recorded are tried again first."""
-        self._unrecorded += self.executor.poll()
+        if not self._unrecorded:  # during an outage nothing more is taken, so the workers wait
+            self._unrecorded = self.executor.poll()
         count = 0
         while self._unrecorded:
             try:

@@ -1,6 +1,7 @@
 """The statements of the queue, each named and described. `services.queue` says when they run.
 
-Every statement that writes to a trial repeats the fence: the trial still runs under the pack that speaks for it.
+Every statement that writes to a trial repeats the fence: the trial still runs under the pack that speaks for it. Locks
+are taken in one order everywhere, so that no two transactions wait for each other: pack, trials by id, sweeps by id.
 """
 
 from sqlalchemy import text
@@ -160,12 +161,17 @@ RESCUE = text("""
         UPDATE packs SET state = 'lost', finished_at = now()
         WHERE state = 'running' AND lease_until < now()
         RETURNING id
+    ), held AS MATERIALIZED (
+        SELECT id, pack_id FROM trials
+        WHERE pack_id IN (SELECT id FROM lost) AND state = 'running'
+        ORDER BY id
+        FOR NO KEY UPDATE
     ), requeued AS (
         UPDATE trials
         SET state = 'queued', reason = 'lease_expired', pack_id = NULL, attempts = attempts - 1
-        FROM lost
-        WHERE trials.pack_id = lost.id AND trials.state = 'running'
-        RETURNING trials.id, trials.sweep_id, lost.id AS pack_id
+        FROM held
+        WHERE trials.id = held.id
+        RETURNING trials.id, trials.sweep_id, held.pack_id
     ), ended AS (
         UPDATE attempts SET reason = 'lease_expired', finished_at = now()
         FROM requeued WHERE attempts.trial_id = requeued.id AND attempts.pack_id = requeued.pack_id

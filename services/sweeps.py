@@ -14,7 +14,7 @@ from services.domain.errors import Conflict, NotFound
 from services.domain.ports import Resources
 from services.domain.schedule import total_steps, trace_steps
 from services.domain.spec import SweepSpec, canonical_json, content_hash
-from services.domain.states import TERMINAL_SWEEP_STATES, SweepState, TrialState
+from services.domain.states import SweepState, TrialState
 from services.expansion import ExpandedGroup, count, expand, flatten, group_count
 from services.packing import pack_key, pack_limit
 
@@ -57,17 +57,27 @@ _PROGRESS = text("""
 """)
 
 _CANCEL_TRIALS = text("""
-    WITH cancelled AS (
-        UPDATE trials AS trial
+    WITH open AS MATERIALIZED (
+        SELECT id, pack_id FROM trials
+        WHERE sweep_id = :sweep AND state IN ('queued', 'running')
+        ORDER BY id
+        FOR NO KEY UPDATE
+    ), cancelled AS (
+        UPDATE trials
         SET state = 'cancelled', reason = 'cancelled_by_user', pack_id = NULL, finished_at = now()
-        FROM trials AS before
-        WHERE trial.sweep_id = :sweep AND trial.state IN ('queued', 'running') AND before.id = trial.id
-        RETURNING trial.id, before.pack_id
+        FROM open WHERE trials.id = open.id
+        RETURNING trials.id, open.pack_id
     ), ended AS (
         UPDATE attempts SET reason = 'cancelled_by_user', finished_at = now()
         FROM cancelled WHERE attempts.trial_id = cancelled.id AND attempts.pack_id = cancelled.pack_id
     )
     INSERT INTO events (sweep_id, trial_id, pack_id, kind) SELECT :sweep, id, pack_id, 'trial.cancelled' FROM cancelled
+""")
+
+_CANCEL_SWEEP = text("""
+    UPDATE sweeps SET state = 'cancelled', finished_at = now()
+    WHERE id = :sweep AND state IN ('queued', 'running', 'paused')
+    RETURNING id
 """)
 
 
@@ -167,7 +177,7 @@ def submit(
 
 def get(session: Session, sweep_id: int) -> SweepSummary:
     """One sweep. Raises NotFound."""
-    sweep = session.get(Sweep, sweep_id)
+    sweep = session.get(Sweep, sweep_id, populate_existing=True)
     if sweep is None:
         raise NotFound("sweep", sweep_id)
     return _summaries(session, [sweep])[0]
@@ -188,20 +198,14 @@ def cancel(session: Session, sweep_id: int) -> SweepSummary:
 
     A cancelled sweep may be cancelled again. Raises NotFound, and Conflict when the sweep is over otherwise.
     """
-    sweep = session.get(Sweep, sweep_id, with_for_update={"key_share": True})
-    if sweep is None:
-        raise NotFound("sweep", sweep_id)
-    if sweep.state != SweepState.CANCELLED:
-        if sweep.state in TERMINAL_SWEEP_STATES:
-            raise Conflict(f"sweep {sweep_id} is over: it has {sweep.state}", allowed=[])
-        session.execute(_CANCEL_TRIALS, {"sweep": sweep_id})
-        session.execute(
-            text("UPDATE sweeps SET state = 'cancelled', finished_at = now() WHERE id = :sweep"), {"sweep": sweep_id}
-        )
+    session.execute(_CANCEL_TRIALS, {"sweep": sweep_id})
+    if session.execute(_CANCEL_SWEEP, {"sweep": sweep_id}).one_or_none():
         session.add(Event(sweep_id=sweep_id, kind="sweep.cancelled"))
         session.flush()
-        session.refresh(sweep)
-    return get(session, sweep_id)
+    sweep = get(session, sweep_id)
+    if sweep.state is not SweepState.CANCELLED:
+        raise Conflict(f"sweep {sweep_id} is over: it has {sweep.state}", allowed=[])
+    return sweep
 
 
 def _resources(spec: SweepSpec) -> Resources:

@@ -47,7 +47,3 @@ class Reason(StrEnum):
     POISON = "poison"
     UNKNOWN_ERROR = "unknown_error"
     CANCELLED_BY_USER = "cancelled_by_user"
-
-
-TERMINAL_TRIAL_STATES = frozenset({TrialState.SUCCEEDED, TrialState.FAILED, TrialState.CANCELLED})
-TERMINAL_SWEEP_STATES = frozenset({SweepState.SUCCEEDED, SweepState.PARTIAL, SweepState.FAILED, SweepState.CANCELLED})
