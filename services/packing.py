@@ -1,13 +1,12 @@
 """Which trials can be trained together, and how many. Pure."""
 
-import itertools
 import math
 from typing import Any
 
-from services.domain.datasets import layer_widths
+from services.domain.architecture import architecture
 from services.domain.packability import shared_configuration
 from services.domain.ports import Resources
-from services.domain.spec import TrialConfig, content_hash
+from services.domain.spec import DIRECT_RULES, SEQUENTIAL_RULES, TrialConfig, content_hash
 
 # On a CPU the working set of a pack should stay in the core's share of the cache; on a GPU launches dominate.
 _CACHE_BYTES = 6_000_000
@@ -22,11 +21,13 @@ def pack_key(document: dict[str, Any], resources: Resources) -> str:
 
 def member_bytes(config: TrialConfig) -> int:
     """Working set of one trial while it trains, in bytes of float32: weights, feedback, activations, deltas."""
-    widths = layer_widths(config)
-    weights = sum(a * b for a, b in itertools.pairwise(widths))
-    feedback = weights - widths[0] * widths[1] if config.rule.name == "fa" else sum(widths[1:-1]) * widths[-1]
-    activations = config.train.batch_size * (widths[0] + 2 * sum(widths[1:]))
-    return 4 * (weights + feedback + activations)
+    network = architecture(config)
+    widths = network.widths
+    rules = {config.rule.name, config.rule.switch.to if config.rule.switch else None}
+    direct = sum(widths[1:-1]) * widths[-1] if rules & DIRECT_RULES else 0
+    sequential = network.parameter_count if rules & SEQUENTIAL_RULES else 0
+    activations = config.train.batch_size * (widths[0] + 2 * sum(widths[1:]) + sum(x.saved for x in network.layers))
+    return 4 * (network.parameter_count + direct + sequential + activations)
 
 
 def pack_limit(config: TrialConfig, resources: Resources) -> int:

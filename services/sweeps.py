@@ -10,6 +10,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from db.models import Event, Sweep
+from services.domain.architecture import architecture
 from services.domain.errors import Conflict, NotFound
 from services.domain.ports import Resources
 from services.domain.schedule import total_steps, trace_steps
@@ -126,7 +127,7 @@ def plan(spec: SweepSpec) -> Plan:
         group_points = len(trace_steps(group_steps, group.config.trace.points_per_decade)) * len(group.seeds)
         steps += group_steps * len(group.seeds)
         points += group_points
-        layer_points += group_points * (len(group.config.model.hidden) + 1)
+        layer_points += group_points * len(architecture(group.config).layers)
     return Plan(
         trials=count(spec),
         groups=group_count(spec),

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from services.domain.ports import PackOrder, Report, Resources, WorkerStatus
 from services.domain.results import Provenance
 from workers.pack import run_pack
-from workers.training.data import DataLibrary
+from workers.training.data.library import DataLibrary
 
 
 class InlineExecutor:

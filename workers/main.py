@@ -66,7 +66,7 @@ def _inline(settings: Settings) -> Executor:
     from workers.inline import InlineExecutor
     from workers.pack import describe
     from workers.training import numerics, products
-    from workers.training.data import DataLibrary
+    from workers.training.data.library import DataLibrary
 
     matmul = products.configure()
     provenance = describe("cpu", matmul, numerics.reproducibility(torch.device("cpu")))

@@ -12,9 +12,9 @@ import torch
 
 from services.domain.errors import DataUnavailable
 from services.domain.ports import PackBroken, PackEnded, PackOrder, PackStarted, Report
-from services.domain.results import Chunk, MetricColumns, Outcome, Provenance, TraceColumns
+from services.domain.results import Chunk, MetricColumns, OrderColumns, Outcome, Provenance, TraceColumns
 from services.domain.states import Reason
-from workers.training.data import DataLibrary
+from workers.training.data.library import DataLibrary
 from workers.training.engine import Progress, train
 
 _CHUNK_SECONDS = 0.25
@@ -80,11 +80,14 @@ def _chunks(pack_id: int, progress: Iterator[Progress]) -> Iterator[Chunk]:
 
 
 def _chunk(pack_id: int, seq: int, gathered: list[Progress]) -> Chunk:
+    orders = [point.orders for point in gathered if point.orders is not None]
     return Chunk(
         pack_id=pack_id,
         seq=seq,
         metrics=MetricColumns.concatenate([point.metrics for point in gathered]),
         traces=TraceColumns.concatenate([point.traces for point in gathered]),
+        orders=OrderColumns.concatenate(orders) if orders else None,
+        snapshots=[snapshot for point in gathered for snapshot in point.snapshots],
         outcomes=[outcome for point in gathered for outcome in point.outcomes],
         model_steps=sum(point.model_steps for point in gathered),
     )

@@ -28,6 +28,11 @@ class Columns:
         return [column.name for column in fields(cls)]  # type: ignore[arg-type]
 
     @classmethod
+    def empty(cls) -> Self:
+        """No rows."""
+        return cls(**{name: np.empty(0) for name in cls.names()})
+
+    @classmethod
     def concatenate(cls, parts: list[Self]) -> Self:
         """All rows of `parts`, in order. `parts` must not be empty."""
         return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in cls.names()})
@@ -49,7 +54,15 @@ class MetricColumns(Columns):
     test_loss: FloatColumn
     test_accuracy: FloatColumn
     weight_alignment: FloatColumn
+    """Over all layers, with the feedback as it was drawn, before scaling."""
+    weight_alignment_scaled: FloatColumn
+    """Over all layers, with the feedback as it is used."""
     gradient_alignment: FloatColumn
+    """Over all hidden layers."""
+    gradient_alignment_published: FloatColumn
+    """Without the last hidden layer, as the authors' code has it."""
+    generalisation_error: FloatColumn
+    """Exact, of a committee that learns from a teacher of the same kind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +78,40 @@ class TraceColumns(Columns):
     delta_norm_ratio: FloatColumn
     weight_norm: FloatColumn
     update_norm: FloatColumn
+    """Norm of the last update; undefined at step 0."""
+    delta_effective_rank: FloatColumn
+    """Participation ratio of the rule's deltas: (sum s^2)^2 / sum s^4 over their singular values s."""
+    alignment_condition: FloatColumn
+    """Condition number of the alignment matrix A_l."""
+    alignment_identity: FloatColumn
+    """tr(A_l) / (norm(A_l) sqrt(n_L)): 1 where A_l is a positive multiple of the identity."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderColumns(Columns):
+    """Order parameters of a teacher-student pair: one row per trial, trace point, quantity and entry (from 1).
+
+    `quantity` indexes ORDER_PARAMETERS; `column` is 0 for vectors.
+    """
+
+    trial_id: IntColumn
+    step: IntColumn
+    quantity: IntColumn
+    row: IntColumn
+    column: IntColumn
+    value: FloatColumn
+
+
+ORDER_PARAMETERS = ("Q", "R", "T", "v", "A", "F")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """The weights of one trial at one step: a safetensors document."""
+
+    trial_id: int
+    step: int
+    safetensors: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +136,8 @@ class Chunk:
     seq: int
     metrics: MetricColumns | None = None
     traces: TraceColumns | None = None
+    orders: OrderColumns | None = None
+    snapshots: list[Snapshot] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     model_steps: int = 0
     """Updates made since the chunk before, summed over the trials of the pack."""

@@ -2,13 +2,14 @@
 
 import math
 
-from services.domain.datasets import train_samples
 from services.domain.spec import TrialConfig
 
 
 def steps_per_epoch(config: TrialConfig) -> int:
-    """Updates per epoch; a last, smaller batch is kept."""
-    return math.ceil(train_samples(config) / config.train.batch_size)
+    """Updates per epoch; a last, smaller batch is kept. Of online data, one step per input dimension."""
+    if config.data.name == "teacher":
+        return config.data.train_count
+    return math.ceil(config.data.train_count / config.train.batch_size)
 
 
 def total_steps(config: TrialConfig) -> int:

@@ -15,7 +15,7 @@ from services.expansion import parse
 from workers.inline import InlineExecutor
 from workers.pack import describe
 from workers.training import numerics, products
-from workers.training.data import DataLibrary
+from workers.training.data.library import DataLibrary
 
 TTL = timedelta(seconds=30)
 

@@ -14,7 +14,7 @@ from services.domain.spec import TrialConfig, TrialSpec
 from services.domain.states import Reason
 from workers.training import losses, products
 from workers.training.alignment import WeightDirections, mean_sample_cosine, measure
-from workers.training.data import DataLibrary, noisy_labels
+from workers.training.data.library import DataLibrary, noisy_labels
 from workers.training.engine import Pack, Progress, train
 from workers.training.network import Network
 from workers.training.rules import Backprop, DirectFeedbackAlignment, FeedbackAlignment, Rule, Shallow

@@ -12,7 +12,7 @@ from services.domain.ports import PackOrder, Report
 from services.domain.results import Provenance
 from workers.pack import describe, run_pack
 from workers.training import numerics, products
-from workers.training.data import DataLibrary
+from workers.training.data.library import DataLibrary
 
 # One thread per worker process: threads within small matrix products collapse as soon as a core is shared.
 WORKER_ENVIRONMENT = {

@@ -1,43 +1,46 @@
-"""Losses over stacked logits: the error e = dL/d(logits) of the batch sum, and loss and accuracy per sample.
+"""Losses over stacked outputs: the error e = dL/d(outputs) of the batch sum, and loss and accuracy per sample.
 
-Logits come as (P, B, C). Internally classes run along the middle axis, (P, C, B): a softmax over a short last axis is
-twenty times slower.
+Outputs come as (P, B, C), targets as labels (P, B) or real numbers (P, B, C). Internally classes run along the middle
+axis, (P, C, B), in which narrow readouts leave them: a softmax over a short last axis is twenty times slower.
 """
 
 import torch
 from torch import Tensor
 
-from services.domain.spec import TrainSpec
 
+def error(loss: str, output_PBC: Tensor, y: Tensor) -> Tensor:
+    """e (P, B, C) of the loss summed over the batch; overwrites outputs that have the memory order of the result.
 
-def error(loss: str, logits_PBC: Tensor, y_PB: Tensor) -> Tensor:
-    """e (P, B, C) of the loss summed over the batch.
-
-    cross_entropy: softmax - onehot. mse, sum over outputs of (yhat - onehot)^2: 2 (yhat - onehot).
+    cross_entropy: softmax - onehot. mse, sum over outputs of (yhat - y)^2: 2 (yhat - y). half_mse: yhat - y.
     """
-    logits_PCB = logits_PBC.transpose(1, 2).contiguous()
-    e_PCB = torch.softmax(logits_PCB, dim=1) if loss == "cross_entropy" else logits_PCB
-    e_PCB.scatter_add_(1, y_PB.unsqueeze(1), e_PCB.new_full((), -1.0).expand(y_PB.unsqueeze(1).shape))
+    output_PCB = output_PBC.mT.contiguous()
+    e_PCB = torch.softmax(output_PCB, dim=1) if loss == "cross_entropy" else output_PCB.clone()
+    if y.is_floating_point():
+        e_PCB.sub_(y.mT)
+    else:
+        y_P1B = y.unsqueeze(1)
+        e_PCB.scatter_add_(1, y_P1B, e_PCB.new_full((), -1.0).expand(y_P1B.shape))
     if loss == "mse":
         e_PCB.mul_(2)
-    return e_PCB.transpose(1, 2)
+    return e_PCB.mT
 
 
-def reduction_factor(train: TrainSpec, batch: int) -> float:
-    """What the batch sum is multiplied by: 1 for `sum`, 1/B for `mean`."""
-    return 1.0 if train.reduction == "sum" else 1.0 / batch
+def target(output_PBC: Tensor, y: Tensor) -> Tensor:
+    """Targets as outputs would have them, (P, B, C): one-hot for labels."""
+    return y if y.is_floating_point() else torch.zeros_like(output_PBC).scatter_(2, y.unsqueeze(2), 1.0)
 
 
-def per_sample_loss(loss: str, logits_PBC: Tensor, y_PB: Tensor) -> Tensor:
+def per_sample_loss(loss: str, output_PBC: Tensor, y: Tensor) -> Tensor:
     """Loss of each sample, (P, B)."""
-    logits_PCB = logits_PBC.transpose(1, 2).contiguous()
-    y_P1B = y_PB.unsqueeze(1)
     if loss == "cross_entropy":
-        return -torch.log_softmax(logits_PCB, dim=1).gather(1, y_P1B).squeeze(1)
-    onehot_PCB = torch.zeros_like(logits_PCB).scatter_(1, y_P1B, 1.0)
-    return (logits_PCB - onehot_PCB).square().sum(1)
+        output_PCB = output_PBC.mT.contiguous()
+        return -torch.log_softmax(output_PCB, dim=1).gather(1, y.unsqueeze(1)).squeeze(1)
+    squares_PB = (output_PBC - target(output_PBC, y)).square().sum(2)
+    return squares_PB / 2 if loss == "half_mse" else squares_PB
 
 
-def correct(logits_PBC: Tensor, y_PB: Tensor) -> Tensor:
-    """Whether each sample's largest logit is its label's, (P, B) bool."""
-    return logits_PBC.argmax(-1) == y_PB
+def correct(output_PBC: Tensor, y: Tensor) -> Tensor:
+    """Whether each sample's largest output is its label's, (P, B); NaN for real targets."""
+    if y.is_floating_point():
+        return torch.full_like(output_PBC[..., 0], torch.nan)
+    return output_PBC.argmax(-1) == y

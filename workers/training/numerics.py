@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from services.domain.spec import DataSpec, ModelSpec, RuleSpec, TraceSpec, TrainSpec, TrialConfig, TrialSpec
-from workers.training.data import DataLibrary
+from workers.training.data.library import DataLibrary
 from workers.training.engine import train
 
 

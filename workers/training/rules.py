@@ -1,138 +1,209 @@
 """Learning rules, in the notation of Refinetti et al. 2021. A rule is data and one method.
 
-Stacked tensors: weights `W[l]` (P, n_{l-1}, n_l), so that a_l = h_{l-1} W_l; feedback into layer l is stored as the
-rows through which a signal comes down, (P, n_from, n_l). Layers count from 1; index 0 is unused.
-Legend of suffixes: P pack, B batch, I and H widths below and above, C classes.
+Stacked tensors: weights (P, n_{l-1}, n_l), so that a_l = h_{l-1} W_l. Backward weights B_l have the shape of the
+weights whose transpose they replace; direct feedback F_l is stored as the rows through which the error comes down,
+(P, n_L, n_l). Layers count from 1; index 0 is unused. Legend of suffixes: P pack, B batch, H width, C outputs.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from services.domain.spec import FeedbackSpec, RuleName, TrialSpec
-from workers.training.streams import Purpose, seed_of, stream
+from services.domain.spec import RuleName, TrialSpec
+from workers.training.network import Network, Signals, select
+from workers.training.streams import Purpose, stream_of
 
 
 class Rule(Protocol):
     """How the learning signal reaches hidden layer l."""
 
-    def signal(self, l: int, delta_above_PBH: Tensor, e_PBC: Tensor, W: Sequence[Tensor]) -> Tensor | None:  # noqa: E741
+    def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:  # noqa: E741
         """dL/dh_l as the rule has it, (P, B, n_l), or None where the layer does not learn.
 
-        `delta_above_PBH`: delta of layer l + 1; `e_PBC`: delta of the output layer.
+        `delta_above`: delta of layer l + 1.
         """
+        ...
+
+    def select(self, index: Tensor) -> "Rule":
+        """The rule of the members at these indices; copies."""
         ...
 
 
 @dataclass(frozen=True)
 class Backprop:
-    """The true gradient: delta_{l+1} W_{l+1}^T."""
+    """The true gradient: W_{l+1}^T delta_{l+1}."""
 
-    def signal(self, l: int, delta_above_PBH: Tensor, e_PBC: Tensor, W: Sequence[Tensor]) -> Tensor | None:  # noqa: E741
-        return torch.bmm(delta_above_PBH, W[l + 1].transpose(1, 2))
+    def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:  # noqa: E741
+        return network.layers[l + 1].input_grad(network.parameters[l + 1], signals.passed.saved[l + 1], delta_above)
 
-
-@dataclass(frozen=True)
-class FeedbackAlignment:
-    """Fixed random matrices in place of the transposed weights: delta_{l+1} B_{l+1} (Lillicrap et al. 2016)."""
-
-    B: Sequence[Tensor]
-
-    def signal(self, l: int, delta_above_PBH: Tensor, e_PBC: Tensor, W: Sequence[Tensor]) -> Tensor | None:  # noqa: E741
-        return torch.bmm(delta_above_PBH, self.B[l])
-
-
-@dataclass(frozen=True)
-class DirectFeedbackAlignment:
-    """The output error straight to every layer: e F_l (Nokland 2016)."""
-
-    F: Sequence[Tensor]
-
-    def signal(self, l: int, delta_above_PBH: Tensor, e_PBC: Tensor, W: Sequence[Tensor]) -> Tensor | None:  # noqa: E741
-        return torch.bmm(e_PBC, self.F[l])
+    def select(self, index: Tensor) -> "Backprop":
+        return self
 
 
 @dataclass(frozen=True)
 class Shallow:
     """Only the output layer learns, on random features."""
 
-    def signal(self, l: int, delta_above_PBH: Tensor, e_PBC: Tensor, W: Sequence[Tensor]) -> Tensor | None:  # noqa: E741
+    def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:  # noqa: E741
         return None
 
+    def select(self, index: Tensor) -> "Shallow":
+        return self
 
-def make_rule(name: RuleName, feedback: Sequence[Tensor]) -> Rule:
-    """The rule with its feedback; `feedback[l]` leads into layer l (unused by bp and shallow)."""
+
+@dataclass(frozen=True)
+class FeedbackAlignment:
+    """B_{l+1}^T delta_{l+1} with fixed random B (Lillicrap et al. 2016)."""
+
+    B: list[Tensor]
+
+    def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:  # noqa: E741
+        return network.layers[l + 1].input_grad([self.B[l + 1]], signals.passed.saved[l + 1], delta_above)
+
+    def select(self, index: Tensor) -> "FeedbackAlignment":
+        return FeedbackAlignment(select(self.B, index))
+
+
+@dataclass(frozen=True)
+class KolenPollack:
+    """Feedback alignment whose B_l receives every update of W_l, with the same decay (Kolen & Pollack 1994).
+
+    B - W then decays as fast as the weights do; Akrout et al. 2019, eqs. 16-17.
+    """
+
+    B: list[Tensor]
+
+    def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:  # noqa: E741
+        return network.layers[l + 1].input_grad([self.B[l + 1]], signals.passed.saved[l + 1], delta_above)
+
+    def select(self, index: Tensor) -> "KolenPollack":
+        return KolenPollack(select(self.B, index))
+
+
+@dataclass(frozen=True)
+class WeightMirror:
+    """Feedback alignment whose B_l is turned towards W_l by noise sent through the layer (Akrout et al. 2019).
+
+    A mirror step: noise x, y = x W_l, B_l <- (1 - decay) B_l + lr mean(x^T y), for l > 1. The mean of x^T y is
+    noise^2 W_l.
+    """
+
+    B: list[Tensor]
+    trials: list[TrialSpec]
+
+    def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:  # noqa: E741
+        return network.layers[l + 1].input_grad([self.B[l + 1]], signals.passed.saved[l + 1], delta_above)
+
+    def mirror(self, network: Network, step: int) -> None:
+        """One mirror step, in place."""
+        specs = [trial.config.rule.mirror for trial in self.trials]
+        if step % specs[0].every:
+            return
+        like = self.B[-1]
+        keep_P = like.new_tensor([1 - spec.decay for spec in specs])[:, None, None]
+        rate_P = like.new_tensor([spec.lr * spec.noise**2 / spec.batch for spec in specs])[:, None, None]
+        for l in range(2, network.depth + 1):  # noqa: E741
+            W = network.parameters[l][0]
+            shape = (specs[0].batch, W.shape[1])
+            draws = [stream_of(trial, Purpose.MIRROR, f"{l}/{step}").standard_normal(shape) for trial in self.trials]
+            x = torch.from_numpy(np.stack(draws)).to(W)
+            self.B[l].mul_(keep_P).add_(torch.bmm(x.mT, torch.bmm(x, W)) * rate_P)
+
+    def select(self, index: Tensor) -> "WeightMirror":
+        return WeightMirror(select(self.B, index), [self.trials[i] for i in index.tolist()])
+
+
+@dataclass(frozen=True)
+class SignSymmetry:
+    """B = magnitude * sign(W): the weights' signs without their sizes (Liao et al. 2016; Moskovitz et al. 2018).
+
+    `magnitude[l]` (P, n_{l-1}, n_l) or (P, 1, 1). usf: one number per layer; frsf: fixed random; brsf: drawn anew for
+    every batch, from `trials`, uniform on [0, bound].
+    """
+
+    magnitude: list[Tensor]
+    redrawn_for: list[TrialSpec] = field(default_factory=list)
+
+    def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:  # noqa: E741
+        B = self._magnitude(l + 1, network, signals.step) * network.parameters[l + 1][0].sign()
+        return network.layers[l + 1].input_grad([B], signals.passed.saved[l + 1], delta_above)
+
+    def _magnitude(self, l: int, network: Network, step: int) -> Tensor:  # noqa: E741
+        if not self.redrawn_for:
+            return self.magnitude[l]
+        shape = network.parameters[l][0].shape[1:]
+        draws = [
+            stream_of(trial, Purpose.MAGNITUDE, f"{l}/{step}").random(shape, dtype=np.float32)
+            for trial in self.redrawn_for
+        ]
+        return torch.from_numpy(np.stack(draws)).to(self.magnitude[l]) * self.magnitude[l]
+
+    def select(self, index: Tensor) -> "SignSymmetry":
+        trials = [self.redrawn_for[i] for i in index.tolist()] if self.redrawn_for else []
+        return SignSymmetry(select(self.magnitude, index), trials)
+
+
+@dataclass(frozen=True)
+class DirectFeedbackAlignment:
+    """F_l e: the output error straight to every layer (Nokland 2016)."""
+
+    F: list[Tensor]
+
+    def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:  # noqa: E741
+        return torch.bmm(signals.e_PBC, self.F[l])
+
+    def select(self, index: Tensor) -> "DirectFeedbackAlignment":
+        return DirectFeedbackAlignment(select(self.F, index))
+
+
+@dataclass(frozen=True)
+class TargetProjection:
+    """-F_l y: the target in place of the error, whose sign it gives (direct random target projection, Frenkel 2021)."""
+
+    F: list[Tensor]
+
+    def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:  # noqa: E741
+        return torch.bmm(signals.target_PBC, self.F[l]).neg_()
+
+    def select(self, index: Tensor) -> "TargetProjection":
+        return TargetProjection(select(self.F, index))
+
+
+def make_rule(name: RuleName, feedback: Sequence[Tensor], trials: Sequence[TrialSpec]) -> Rule:
+    """The rule over its feedback: `feedback[l]` is F_l for direct rules, B_l or magnitudes for sequential ones."""
+    matrices = list(feedback)
     match name:
         case "bp":
             return Backprop()
-        case "fa":
-            return FeedbackAlignment(feedback)
-        case "dfa":
-            return DirectFeedbackAlignment(feedback)
         case "shallow":
             return Shallow()
+        case "fa":
+            return FeedbackAlignment(matrices)
+        case "kp":
+            return KolenPollack(matrices)
+        case "wm":
+            return WeightMirror(matrices, list(trials))
+        case "usf" | "frsf":
+            return SignSymmetry(matrices)
+        case "brsf":
+            return SignSymmetry(matrices, list(trials))
+        case "dfa":
+            return DirectFeedbackAlignment(matrices)
+        case "drtp":
+            return TargetProjection(matrices)
 
 
-def select_rule(rule: Rule, keep: Tensor) -> Rule:
-    """The rule of the members at these indices; feedback is copied."""
+def backward_weights(rule: Rule, network: Network) -> Sequence[Tensor | None]:
+    """What each W_l (index l) would align with under a sequential rule; None where nothing."""
     match rule:
-        case FeedbackAlignment(B):
-            return FeedbackAlignment([B[0], *(matrix.index_select(0, keep) for matrix in B[1:])])
-        case DirectFeedbackAlignment(F):
-            return DirectFeedbackAlignment([F[0], *(matrix.index_select(0, keep) for matrix in F[1:])])
+        case FeedbackAlignment(B) | KolenPollack(B) | WeightMirror(B, _):
+            return B
+        case SignSymmetry(magnitude):
+            signs = [None, None, *(parameters[0].sign() for parameters in network.parameters[2:])]
+            return [None if sign is None else sign * m for sign, m in zip(signs, magnitude, strict=True)]
         case _:
-            return rule
-
-
-def feedback_scale(spec: FeedbackSpec, width: int) -> float:
-    """The factor on the drawn entries, for feedback into a layer of this width."""
-    return width**-0.5 if spec.scale == "inv_sqrt_width" else float(spec.scale)
-
-
-def draw_feedback(trials: Sequence[TrialSpec], widths: Sequence[int], dtype: torch.dtype) -> list[Tensor]:
-    """Scaled feedback into each hidden layer; entry l is (P, n_from, n_l), entry 0 empty.
-
-    n_from is the number of classes for dfa, n_{l+1} for fa: with one hidden layer both rules draw the same matrix.
-    """
-    feedback = [torch.empty(0, dtype=dtype)]
-    for layer in range(1, len(widths) - 1):
-        members = []
-        for trial in trials:
-            spec = trial.config.rule.feedback
-            shape = (widths[-1] if trial.config.rule.name == "dfa" else widths[layer + 1], widths[layer])
-            generator = stream(seed_of(trial, Purpose.FEEDBACK), Purpose.FEEDBACK, layer)
-            drawn = generator.uniform(-1, 1, shape) if spec.distribution == "uniform" else generator.normal(size=shape)
-            members.append(drawn * feedback_scale(spec, widths[layer]))
-        feedback.append(torch.from_numpy(np.stack(members)).to(dtype))
-    return feedback
-
-
-def raw_scales(trials: Sequence[TrialSpec], widths: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """The factor on the feedback into each hidden layer, (P, L); column l for layer l, column 0 unused."""
-    scales = [[1.0, *(feedback_scale(t.config.rule.feedback, width) for width in widths[1:-1])] for t in trials]
-    return torch.tensor(scales, dtype=dtype)
-
-
-def weight_direction(rule: Rule, l: int, depth: int) -> Tensor | None:  # noqa: E741
-    """What W_l would align with, (P, n_{l-1}, n_l), or None where weight alignment is undefined.
-
-    dfa: F_l F_{l-1}^T for 1 < l < L and F_{L-1}^T for l = L (Refinetti et al. 2021); fa: B_l for l > 1. Transposed
-    here as the weights are.
-    """
-    match rule:
-        case DirectFeedbackAlignment(F) if 1 < l < depth:
-            return torch.bmm(F[l - 1].transpose(1, 2), F[l])
-        case DirectFeedbackAlignment(feedback) | FeedbackAlignment(feedback) if l > 1:
-            return feedback[l - 1].transpose(1, 2)
-        case _:
-            return None
-
-
-def direction_scale(rule: Rule, l: int, depth: int, scales_PL: Tensor) -> Tensor:  # noqa: E741
-    """The power of the feedback's scale contained in `weight_direction`, (P,)."""
-    between = isinstance(rule, DirectFeedbackAlignment) and l < depth
-    return scales_PL[:, l - 1] * scales_PL[:, l] if between else scales_PL[:, l - 1]
+            return [None] * (network.depth + 1)

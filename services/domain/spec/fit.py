@@ -1,0 +1,60 @@
+"""Whether the parts of a configuration fit together."""
+
+from collections.abc import Iterator
+
+from services.domain.spec.data import DataSpec
+from services.domain.spec.model import ModelSpec
+from services.domain.spec.rule import DIRECT_RULES, SEQUENTIAL_RULES, RuleSpec
+from services.domain.spec.train import TrainSpec
+
+
+def problems(data: DataSpec, model: ModelSpec, rule: RuleSpec, train: TrainSpec) -> Iterator[str]:
+    """What keeps this data, model, rule and training from going together."""
+    yield from filter(None, (_rule_problem(model, rule), _model_problem(data, model, rule), _loss_problem(data, train)))
+
+
+def _rule_problem(model: ModelSpec, rule: RuleSpec) -> str | None:
+    """Why this rule cannot train this model, if it cannot."""
+    feedback = rule.feedback
+    names = {rule.name} | ({rule.switch.to} if rule.switch else set())
+    if model.kind == "mlp" and not model.hidden and names != {"bp"}:
+        return f"rule {rule.name} needs at least one hidden layer"
+    if model.kind == "transformer" and names & SEQUENTIAL_RULES:
+        return f"rule {rule.name} needs a transposed weight matrix, which a transformer block does not have"
+    if feedback.distribution in ("repeated", "svd", "nmf") and not (model.kind == "cnn" and names & DIRECT_RULES):
+        return f"feedback {feedback.distribution} is direct feedback into convolutions (cnn with dfa or drtp)"
+    if feedback.values is not None and (model.kind not in ("mlp", "committee") or len(model.hidden) != 1):
+        return "feedback values are for networks of one hidden layer"
+    if feedback.values is not None and {len(row) for row in feedback.values} != set(model.hidden):
+        return f"each row of feedback values needs one number per hidden unit, {model.hidden[0]}"
+    if feedback.distribution in ("svd", "nmf") and (model.conv.padding or model.conv.pool > 1):
+        return f"feedback {feedback.distribution} needs convolutions without padding and pooling"
+    return None
+
+
+def _model_problem(data: DataSpec, model: ModelSpec, rule: RuleSpec) -> str | None:
+    """Why this model cannot be built, if it cannot."""
+    if model.kind in ("cnn", "transformer") and (data.is_random or data.name == "npz"):
+        return f"a {model.kind} needs images, not {data.name}"
+    if model.kind == "cnn" and data.image and min(model.conv.sides(data.image[1])) < 1:
+        return f"the convolutions leave no pixel of images of {data.image[1]}: sides {model.conv.sides(data.image[1])}"
+    if model.kind == "transformer" and data.image and data.image[1] % model.transformer.patch:
+        return f"patches of {model.transformer.patch} pixels do not tile images of {data.image[1]}"
+    if model.kind == "committee" and data.name != "teacher":
+        return "a committee learns from data teacher"
+    if model.init.startswith("aligned") and rule.name not in DIRECT_RULES:
+        return f"init {model.init} follows direct feedback (dfa, drtp)"
+    if model.init == "aligned" and model.kind != "mlp":
+        return "init aligned is for an mlp; aligned_readout is for any network with a fully connected readout"
+    if model.kind == "transformer" and model.init != "default":
+        return "a transformer has init default"
+    return None
+
+
+def _loss_problem(data: DataSpec, train: TrainSpec) -> str | None:
+    """Why this loss does not fit the data, if it does not."""
+    if data.is_random and train.loss == "cross_entropy":
+        return f"data {data.name} has real targets: loss must be mse or half_mse"
+    if data.is_random and data.label_noise:
+        return f"data {data.name} has no labels: use noise in place of label_noise"
+    return None

@@ -1,0 +1,79 @@
+"""A whole experiment, and one point of it."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue, model_validator
+
+from services.domain.spec.base import MAX_SEED, Seed, SpecModel
+from services.domain.spec.data import DataSpec
+from services.domain.spec.fit import problems
+from services.domain.spec.model import ModelSpec
+from services.domain.spec.rule import RuleSpec
+from services.domain.spec.trace import TraceSpec
+from services.domain.spec.train import TrainSpec
+
+MAX_TRIALS_PER_SWEEP = 1_000_000
+
+# A JSON pointer of dots into the trial spec: `rule.feedback.scale`.
+AxisPath = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[a-z_]+(\.[a-z_]+)*$")]
+AxisValues = Annotated[list[JsonValue], Field(min_length=1, max_length=100_000)]
+
+
+class ResourcesSpec(SpecModel):
+    cpu: Annotated[float, Field(gt=0, le=1024)] = 1
+    gpu: Annotated[float, Field(ge=0, le=64)] = 0
+
+
+class TrialConfig(SpecModel):
+    """One configuration, without the seed: what the trials of a group share."""
+
+    data: DataSpec = DataSpec()
+    model: ModelSpec = ModelSpec()
+    rule: RuleSpec = RuleSpec()
+    train: TrainSpec = TrainSpec()
+    trace: TraceSpec = TraceSpec()
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> "TrialConfig":
+        found = "; ".join(problems(self.data, self.model, self.rule, self.train))
+        if found:
+            raise ValueError(found)
+        return self
+
+
+class TrialSpec(SpecModel):
+    """One configuration with one seed."""
+
+    config: TrialConfig
+    seed: Seed
+
+
+class SeedsSpec(SpecModel):
+    count: Annotated[int, Field(ge=1, le=MAX_TRIALS_PER_SWEEP)] = 1
+    base: Seed = 0
+
+    @model_validator(mode="after")
+    def _last_seed_exists(self) -> "SeedsSpec":
+        if self.base + self.count - 1 > MAX_SEED:
+            raise ValueError(f"base + count - 1 must not exceed {MAX_SEED}")
+        return self
+
+
+class RetriesSpec(SpecModel):
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = Field(
+        3, description="Attempts charged to a trial before it fails."
+    )
+
+
+class SweepSpec(SpecModel):
+    """A whole experiment."""
+
+    version: Literal[1] = 1
+    name: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    base: TrialConfig = TrialConfig()
+    grid: dict[AxisPath, AxisValues] = Field({}, description="Every combination of these values.")
+    zip: dict[AxisPath, AxisValues] = Field({}, description="Values that change together; all lists equally long.")
+    seeds: SeedsSpec = SeedsSpec()
+    priority: Annotated[int, Field(ge=-1000, le=1000)] = Field(0, description="Higher is claimed first.")
+    resources: ResourcesSpec = ResourcesSpec()
+    retries: RetriesSpec = RetriesSpec()

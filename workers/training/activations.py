@@ -1,0 +1,46 @@
+"""Activation functions over stacked tensors: forward in place where possible, and the slope that a signal is times."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from services.domain.spec import Activation as ActivationName
+
+_LEAK = 0.01
+_SQRT_HALF = math.sqrt(0.5)
+_SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
+
+
+@dataclass(frozen=True)
+class Activation:
+    """h = g(a). `backward(signal, kept)` is signal * g'(a), where `kept` is h, or a if `keeps_input`.
+
+    `forward` overwrites its argument unless it `keeps_input`.
+    """
+
+    forward: Callable[[Tensor], Tensor]
+    backward: Callable[[Tensor, Tensor], Tensor]
+    keeps_input: bool = False
+
+
+def _erf_backward(signal: Tensor, a: Tensor) -> Tensor:
+    """g'(a) = sqrt(2/pi) exp(-a^2/2) of g(a) = erf(a/sqrt(2))."""
+    return torch.mul(a, a).mul_(-0.5).exp_().mul_(_SQRT_2_OVER_PI).mul_(signal)
+
+
+_aten = torch.ops.aten
+ACTIVATIONS: dict[ActivationName, Activation] = {
+    "linear": Activation(lambda a: a, lambda signal, _: signal),
+    "tanh": Activation(torch.tanh_, _aten.tanh_backward),
+    "sigmoid": Activation(torch.sigmoid_, _aten.sigmoid_backward),
+    "relu": Activation(torch.relu_, lambda signal, h: _aten.threshold_backward(signal, h, 0)),
+    "leaky_relu": Activation(
+        lambda a: torch.nn.functional.leaky_relu_(a, _LEAK),
+        lambda signal, h: _aten.leaky_relu_backward(signal, h, _LEAK, True),
+    ),
+    "erf": Activation(lambda a: torch.erf(a * _SQRT_HALF), _erf_backward, keeps_input=True),
+    "swish": Activation(torch.nn.functional.silu, _aten.silu_backward, keeps_input=True),
+}

@@ -1,0 +1,92 @@
+"""Two-layer teacher-student networks: order parameters and the exact generalisation error.
+
+Local fields of the students and the teacher are jointly Gaussian; their covariance [[Q, R], [R^T, T]] and the readout
+weights determine the generalisation error, (1/2) sum_ab s_a s_b I2(a, b) with s = (-v, A) (Refinetti et al. 2021,
+App. A; Goldt et al. 2019). Legend of suffixes: P pack, K students, M teachers.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from services.domain.results import ORDER_PARAMETERS, OrderColumns
+from services.domain.spec import TrialSpec
+from workers.training.data.random import Teacher, input_deviations
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderParameters:
+    """Of one trial: Q (K, K), R (K, M), T (M, M), v (K,), A (M,), and the feedback F (K,) or None."""
+
+    Q: Array
+    R: Array
+    T: Array
+    v: Array
+    A: Array
+    F: Array | None
+
+
+def order_parameters(trial: TrialSpec, teacher: Teacher, W: Array, v: Array, F: Array | None) -> OrderParameters:
+    """Overlaps of students W (K, N) and teacher under the covariance of the inputs, per input dimension."""
+    deviations = input_deviations(trial.config.data)
+    students, teachers = W * deviations, teacher.B * deviations
+    n = W.shape[1]
+    return OrderParameters(
+        Q=students @ students.T / n, R=students @ teachers.T / n, T=teachers @ teachers.T / n, v=v, A=teacher.A, F=F
+    )
+
+
+def generalisation_error(order: OrderParameters, activation: str) -> float:
+    """(1/2) E[(y - yhat)^2] over noise-free data; NaN for activations without a closed form."""
+    covariance = np.block([[order.Q, order.R], [order.R.T, order.T]])
+    signs = np.concatenate([-order.v, order.A])
+    second_moments = _second_moments(covariance, activation)
+    return math.nan if second_moments is None else float(signs @ second_moments @ signs / 2)
+
+
+def rows(trial_ids: Sequence[int], step: int, orders: Sequence[OrderParameters]) -> OrderColumns:
+    """The SQL rows of these trials at this step."""
+    ids, quantities, at_row, at_column, values = [], [], [], [], []
+    for trial_id, order in zip(trial_ids, orders, strict=True):
+        for quantity, name in enumerate(ORDER_PARAMETERS):
+            value: Array | None = getattr(order, name)
+            if value is None:
+                continue
+            matrix = value if value.ndim == 2 else value[:, None]
+            for row, column in np.ndindex(*matrix.shape):
+                ids.append(trial_id)
+                quantities.append(quantity)
+                at_row.append(row + 1)
+                at_column.append(column + 1 if value.ndim == 2 else 0)
+                values.append(matrix[row, column])
+    return OrderColumns(
+        trial_id=np.array(ids, dtype=np.int64),
+        step=np.full(len(ids), step, dtype=np.int64),
+        quantity=np.array(quantities, dtype=np.int64),
+        row=np.array(at_row, dtype=np.int64),
+        column=np.array(at_column, dtype=np.int64),
+        value=np.array(values, dtype=np.float64),
+    )
+
+
+def _second_moments(c: Array, activation: str) -> Array | None:
+    """I2(a, b) = E[g(z_a) g(z_b)] for fields of covariance c."""
+    variance = np.diag(c)
+    product = np.sqrt(np.outer(variance, variance))
+    match activation:
+        case "linear":
+            return c
+        case "erf":
+            moments: Array = 2 / math.pi * np.arcsin(c / np.sqrt(np.outer(1 + variance, 1 + variance)))
+        case "relu":
+            cosine = np.clip(np.divide(c, product, out=np.zeros_like(c), where=product > 0), -1, 1)
+            angle = np.arccos(cosine)
+            moments = product * (np.sin(angle) + (math.pi - angle) * cosine) / (2 * math.pi)
+        case _:
+            return None
+    return moments

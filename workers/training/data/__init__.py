@@ -1,0 +1,1 @@
+"""Data sets and where batches come from."""

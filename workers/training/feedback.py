@@ -1,0 +1,247 @@
+"""Feedback matrices: their distributions, scales, rank, and those built from a convolution's connectivity.
+
+Drawn per trial in float64 from its feedback stream, layer by layer. Direct feedback into hidden layer l is
+(n_L, n_l), the transpose of the field's F_l; backward weights B_l have the shape of W_l (their rows are windows in a
+convolution). With one hidden layer, fa and dfa draw the same matrix.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from services.domain import architecture as shapes
+from services.domain.architecture import Architecture
+from services.domain.spec import DIRECT_RULES, SEQUENTIAL_RULES, FeedbackSpec, TrialSpec
+from workers.training.layers import LINEAR, Conv
+from workers.training.network import stack
+from workers.training.streams import Purpose, stream_of
+
+Matrix = npt.NDArray[np.float64]
+
+
+def draw_direct(trial: TrialSpec, network: Architecture, weights: Sequence[Matrix]) -> list[Matrix]:
+    """Scaled F_l^T (n_L, n_l) for every hidden layer, at index l - 1. `weights[l - 1]` is the initial W_l."""
+    spec, widths = trial.config.rule.feedback, network.widths
+    if spec.values is not None:
+        return [np.asarray(spec.values)]
+    raw = _raw_direct(trial, network, weights)
+    return [f * _direct_scale(spec, f, widths) for f in raw]
+
+
+def draw_backward(trial: TrialSpec, network: Architecture, weights: Sequence[Matrix]) -> list[Matrix]:
+    """Scaled B_l for l = 2..L, at index l - 2, each of the shape of W_l."""
+    spec, widths = trial.config.rule.feedback, network.widths
+    if spec.values is not None:
+        return [np.asarray(spec.values).T]
+    drawn = []
+    for below, layer in enumerate(network.layers[1:], start=1):
+        fan_in, fan_out = layer.parameters[0]
+        if spec.distribution == "matched":
+            drawn.append(weights[below].copy())
+            continue
+        # Rows by outputs, as for direct feedback: fa and dfa coincide in a network of one hidden layer.
+        matrix = _draw(trial, f"{below}", fan_out, fan_in)
+        drawn.append((matrix * _scale(spec, fan_in, max(widths[1:-1]), widths[-1])).T)
+    return drawn
+
+
+def sign_magnitudes(trial: TrialSpec, network: Architecture) -> list[Matrix]:
+    """Magnitudes of sign-symmetric feedback for l = 2..L, at index l - 2.
+
+    usf: the standard deviation 1/sqrt(3 fan_in) of the default initial weights, (1, 1); frsf: |uniform| on the same
+    bound, of the shape of W_l; brsf: that bound, (1, 1), times which fresh draws on [0, 1] are taken.
+    """
+    magnitudes = []
+    for below, layer in enumerate(network.layers[1:], start=1):
+        fan_in, fan_out = layer.parameters[0]
+        match trial.config.rule.name:
+            case "usf":
+                magnitudes.append(np.full((1, 1), (3 * fan_in) ** -0.5))
+            case "brsf":
+                magnitudes.append(np.full((1, 1), fan_in**-0.5))
+            case _:
+                drawn = stream_of(trial, Purpose.FEEDBACK, f"{below}").uniform(-1, 1, (fan_out, fan_in)).T
+                magnitudes.append(np.abs(drawn) * fan_in**-0.5)
+    return magnitudes
+
+
+def stacked_feedback(
+    trials: Sequence[TrialSpec], network: Architecture, weights: Sequence[Sequence[Matrix]], dtype: torch.dtype
+) -> list[Tensor]:
+    """Feedback of the pack's rule, index l as in `rules`: (P, n_L, n_l) direct, (P, rows, n_l) sequential."""
+    rule = trials[0].config.rule
+    names = {rule.name} | ({rule.switch.to} if rule.switch else set())
+    empty = torch.empty(0, dtype=dtype)
+    if names & DIRECT_RULES:
+        members = [draw_direct(trial, network, w) for trial, w in zip(trials, weights, strict=True)]
+        return [empty, *(_stacked(layer, dtype) for layer in zip(*members, strict=True))]
+    if names & {"usf", "frsf", "brsf"}:
+        members = [sign_magnitudes(trial, network) for trial in trials]
+        return [empty, empty, *(_stacked(layer, dtype) for layer in zip(*members, strict=True))]
+    if names & SEQUENTIAL_RULES:
+        members = [draw_backward(trial, network, w) for trial, w in zip(trials, weights, strict=True)]
+        return [empty, empty, *(_stacked(layer, dtype, transposed=True) for layer in zip(*members, strict=True))]
+    return []
+
+
+def raw_scales(trials: Sequence[TrialSpec], widths: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """The number that F_l or B_{l+1} was multiplied by after drawing, (P, L); column l for layer l, column 0 unused.
+
+    1 where the scale is not one number.
+    """
+    rows = []
+    for trial in trials:
+        spec = trial.config.rule.feedback
+        free = spec.values is not None or spec.scale == "unit_rows" or spec.distribution == "matched"
+        rows.append([1.0, *(1.0 if free else _scale(spec, n, max(widths[1:-1]), widths[-1]) for n in widths[1:-1])])
+    return torch.tensor(rows, dtype=dtype)
+
+
+def _stacked(members: Sequence[Matrix], dtype: torch.dtype, *, transposed: bool = False) -> Tensor:
+    return stack([torch.from_numpy(np.ascontiguousarray(m)) for m in members], transposed=transposed).to(dtype)
+
+
+def _raw_direct(trial: TrialSpec, network: Architecture, weights: Sequence[Matrix]) -> list[Matrix]:
+    spec, widths = trial.config.rule.feedback, network.widths
+    outputs, hidden = widths[-1], widths[1:-1]
+    match spec.distribution:
+        case "matched":
+            return _matched(network, weights)
+        case "orthogonal_across":
+            whole = orthonormal_rows(stream_of(trial, Purpose.FEEDBACK).normal(size=(outputs, sum(hidden))))
+            return np.split(whole, np.cumsum(hidden)[:-1], axis=1)
+        case "svd" | "nmf":
+            return _factors(trial, network, weights)
+        case "repeated":
+            return [
+                _repeated(trial, l, layer, outputs, last=l == len(hidden))
+                for l, layer in enumerate(network.layers[:-1], start=1)  # noqa: E741
+            ]
+        case _:
+            return [_draw(trial, f"{l}", outputs, width) for l, width in enumerate(hidden, start=1)]  # noqa: E741
+
+
+def _draw(trial: TrialSpec, index: str, rows: int, columns: int) -> Matrix:
+    """Unscaled entries of one matrix, of low rank if the configuration says so."""
+    spec = trial.config.rule.feedback
+    if spec.rank is not None and spec.rank < min(rows, columns):
+        left = _entries(spec, stream_of(trial, Purpose.FEEDBACK, f"{index}/left"), rows, spec.rank)
+        right = _entries(spec, stream_of(trial, Purpose.FEEDBACK, f"{index}/right"), spec.rank, columns)
+        # Entries keep their variance: sd(left right) = sd(left) sd(right) sqrt(rank).
+        deviation = {"uniform": 3**-0.5, "positive": 3**-0.5}.get(spec.distribution, 1.0)
+        return left @ right / (spec.rank**0.5 * deviation)
+    return _entries(spec, stream_of(trial, Purpose.FEEDBACK, index), rows, columns)
+
+
+def _entries(spec: FeedbackSpec, generator: np.random.Generator, rows: int, columns: int) -> Matrix:
+    match spec.distribution:
+        case "uniform":
+            return generator.uniform(-1, 1, (rows, columns))
+        case "positive":
+            return generator.uniform(0, 1, (rows, columns))
+        case "orthogonal" | "orthogonal_across":
+            return orthonormal_rows(generator.normal(size=(rows, columns)))
+        case _:
+            return generator.normal(size=(rows, columns))
+
+
+def orthonormal_rows(gaussian: Matrix) -> Matrix:
+    """Haar-distributed: the rows orthonormal, or the columns where there are more rows."""
+    tall = gaussian.T if gaussian.shape[0] <= gaussian.shape[1] else gaussian
+    q, r = np.linalg.qr(tall)
+    q = q * np.sign(np.diag(r))
+    return q.T if gaussian.shape[0] <= gaussian.shape[1] else q
+
+
+def _direct_scale(spec: FeedbackSpec, matrix: Matrix, widths: Sequence[int]) -> Matrix | float:
+    if spec.distribution == "matched":
+        return 1.0
+    if spec.scale == "unit_rows":
+        return 1 / np.linalg.norm(matrix, axis=1, keepdims=True) / max(widths[1:-1]) ** 0.5
+    return _scale(spec, matrix.shape[1], max(widths[1:-1]), widths[-1])
+
+
+def _scale(spec: FeedbackSpec, width: int, widest: int, outputs: int) -> float:
+    """The factor on the drawn entries, for feedback into a layer of this width."""
+    match spec.scale:
+        case "inv_sqrt_width":
+            # Orthonormal rows have norm 1 as they are: what this convention makes of other entries.
+            return 1.0 if spec.distribution.startswith("orthogonal") else width**-0.5
+        case "inv_sqrt_max_width" | "unit_rows":
+            return widest**-0.5
+        case "inv_sqrt_outputs":
+            return outputs**-0.5
+        case number:
+            return float(number)
+
+
+def _matched(network: Architecture, weights: Sequence[Matrix]) -> list[Matrix]:
+    """(W_L ... W_{l+1})^T of the initial weights, through dense maps of convolutions."""
+    down = [weights[-1].T]
+    for layer, W in zip(network.layers[-2:0:-1], weights[-2:0:-1], strict=True):
+        down.append(down[-1] @ dense_map(layer, W))
+    return down[::-1]
+
+
+def _repeated(trial: TrialSpec, l: int, layer: shapes.Layer, outputs: int, *, last: bool) -> Matrix:  # noqa: E741
+    """One number per channel, the same at every position; the last hidden layer has feedback of its own everywhere."""
+    if last or not isinstance(layer, shapes.Conv):
+        return stream_of(trial, Purpose.FEEDBACK, f"{l}").normal(size=(outputs, layer.outputs))
+    per_channel = stream_of(trial, Purpose.FEEDBACK, f"{l}").normal(size=(outputs, layer.filters))
+    return np.tile(per_channel, (1, layer.pooled_side**2))
+
+
+def _factors(trial: TrialSpec, network: Architecture, weights: Sequence[Matrix]) -> list[Matrix]:
+    """F_l F_{l-1}^T near each convolution: factors of its dense map (svd) or of its connectivity (nmf).
+
+    A layer between two convolutions takes the mean of its two factors; layers beside none are drawn at random.
+    """
+    outputs = network.widths[-1]
+    found: dict[int, list[Matrix]] = {}
+    for l in range(2, len(network.layers)):  # noqa: E741
+        layer = network.layers[l - 1]
+        if isinstance(layer, shapes.Conv):
+            if trial.config.rule.feedback.distribution == "svd":
+                into, out_of = _svd(dense_map(layer, weights[l - 1]), outputs)
+            else:
+                into, out_of = _nmf(layer, outputs)
+            found.setdefault(l, []).append(out_of)
+            found.setdefault(l - 1, []).append(into)
+    return [
+        np.mean(found[l], axis=0) if l in found else stream_of(trial, Purpose.FEEDBACK, f"{l}").normal(size=(outputs, n))
+        for l, n in enumerate(network.widths[1:-1], start=1)  # noqa: E741
+    ]
+
+
+def _svd(matrix: Matrix, rank: int) -> tuple[Matrix, Matrix]:
+    """Rows (rank, n_in) and (rank, n_out) whose product is the best approximation of the map (n_out, n_in)."""
+    from scipy.sparse.linalg import svds
+
+    u, s, v = svds(matrix, k=rank, v0=np.ones(min(matrix.shape)), solver="arpack")
+    return np.sqrt(s)[:, None] * v, np.sqrt(s)[:, None] * u.T
+
+
+@lru_cache(maxsize=16)
+def _nmf(layer: shapes.Conv, rank: int) -> tuple[Matrix, Matrix]:
+    """Non-negative factors of which outputs see which inputs."""
+    from sklearn.decomposition import NMF
+
+    mask = (dense_map(layer, np.ones(layer.parameters[0])) != 0).astype(float)
+    model = NMF(n_components=rank, init="nndsvda", max_iter=200, tol=1e-3)
+    left = model.fit_transform(mask)
+    return model.components_, left.T
+
+
+def dense_map(layer: shapes.Layer, W: Matrix) -> Matrix:
+    """The layer as one matrix (n_l, n_{l-1}), before any pooling."""
+    if isinstance(layer, shapes.Dense):
+        return W.T
+    assert isinstance(layer, shapes.Conv)
+    one_each = torch.eye(layer.inputs, dtype=torch.float64).unsqueeze(0)
+    windows = Conv(layer, LINEAR).windows(one_each)
+    mapped: Matrix = torch.bmm(windows, torch.from_numpy(W).unsqueeze(0)).view(layer.inputs, -1).numpy()
+    return mapped.T
