@@ -14,7 +14,14 @@ from torch import Tensor
 from services.domain import architecture as shapes
 from workers.training.layers import LINEAR, Conv
 from workers.training.network import Network, Signals, select
-from workers.training.rules import Backprop, DirectFeedbackAlignment, Rule, TargetProjection, backward_weights
+from workers.training.rules import (
+    Backprop,
+    DirectFeedbackAlignment,
+    FeedbackAlignment,
+    Rule,
+    TargetProjection,
+    backward_weights,
+)
 
 Cosine = Callable[[Sequence[Tensor], Sequence[Tensor]], Tensor]
 
@@ -43,7 +50,7 @@ class LayerAlignment:
 
 @dataclass(frozen=True, kw_only=True)
 class Directions:
-    """What the weights would align with, constant over training: of direct feedback F_l F_{l-1}^T and F_{L-1}^T.
+    """What the weights would align with, constant over training: B_l, or F_l F_{l-1}^T and F_{L-1}^T.
 
     At index l: `unit[l]` of the shape of W_l with the norm of its dense map 1, or None; `norm[l]` (P,) of the scaled
     and `raw_norm[l]` of the unscaled feedback; `inverse[l]` (P, n_l, n_L) the pseudo-inverse of F_l^T, float64.
@@ -58,11 +65,19 @@ class Directions:
     def of(cls, rule: Rule, network: Network, scales_PL: Tensor) -> "Directions":
         """`scales_PL` (P, L), column l: the factor on the feedback into layer l, taken out for the raw norms."""
         nothing: list[Tensor | None] = [None] * (network.depth + 1)
+        if isinstance(rule, FeedbackAlignment):
+            norms = [None if not B.numel() else _norm(B) for B in rule.B]
+            return cls(
+                unit=[None if n is None else B / n[:, None, None] for B, n in zip(rule.B, norms, strict=True)],
+                norm=norms,
+                raw_norm=[None if n is None else n / scales_PL[:, l - 1] for l, n in enumerate(norms)],
+                inverse=nothing,
+            )
         if not isinstance(rule, DirectFeedbackAlignment | TargetProjection):
             return cls(unit=nothing, norm=nothing, raw_norm=nothing, inverse=nothing)
         unit, norm, raw_norm, inverse = list(nothing), list(nothing), list(nothing), list(nothing)
         depth, F = network.depth, rule.F
-        for l in range(2, depth + 1):  # noqa: E741
+        for l in range(2, depth + 1):
             shape = network.layers[l].shape
             if not _has_direction(shape, F[l] if l < depth else None, F[l - 1]):
                 continue
@@ -78,7 +93,7 @@ class Directions:
             norm[l] = norm_P
             raw_norm[l] = norm_P / scale_P
         if all(isinstance(layer.shape, shapes.Dense) for layer in network.layers[1:]):
-            for l in range(1, depth):  # noqa: E741
+            for l in range(1, depth):
                 if F[l].shape[1] <= min(F[l].shape[2], _MOST_OUTPUTS):
                     inverse[l] = torch.linalg.pinv(F[l].double())
         return cls(unit=unit, norm=norm, raw_norm=raw_norm, inverse=inverse)
@@ -109,7 +124,7 @@ def measure(
     }
     backward = backward_weights(rule, network)
     cosine: Cosine = paper_cosine if paper else mean_sample_cosine
-    for l in range(1, depth + 1):  # noqa: E741
+    for l in range(1, depth + 1):
         weights = network.parameters[l][0]
         columns["norm"][l - 1] = torch.stack([w.square().sum((1, 2)) for w in network.weights(l)]).sum(0).sqrt()
         unit, backward_l = directions.unit[l], backward[l]
@@ -132,7 +147,9 @@ def measure(
             layer.gradients(network.parameters[l], saved, delta_own)[0],
             layer.gradients(network.parameters[l], saved, delta_true)[0],
         )
-    stacked = {name: torch.stack([value.to(undefined_P) for value in column], dim=1) for name, column in columns.items()}
+    stacked = {
+        name: torch.stack([value.to(undefined_P) for value in column], dim=1) for name, column in columns.items()
+    }
     pairs = [(a, b) for a, b in zip(own[1:-1], true[1:-1], strict=True) if a is not None and b is not None]
     compared = [] if isinstance(rule, Backprop) else pairs
     return LayerAlignment(
@@ -168,7 +185,9 @@ def mean_sample_cosine(own: Sequence[Tensor], true: Sequence[Tensor]) -> Tensor:
 def paper_cosine(own: Sequence[Tensor], true: Sequence[Tensor]) -> Tensor:
     """The same as the authors' code has it, (P,): entries up to 1e-8 are set to 0, norms are at least 1e-8, and a
     sample whose entries sum to 0 counts as aligned."""
-    a, b = (torch.cat([torch.where(part.abs() > _PAPER_ZERO, part, 0.0) for part in parts], -1) for parts in (own, true))
+    a, b = (
+        torch.cat([torch.where(part.abs() > _PAPER_ZERO, part, 0.0) for part in parts], -1) for parts in (own, true)
+    )
     norms_PB = a.square().sum(-1).sqrt().clamp(min=_PAPER_ZERO) * b.square().sum(-1).sqrt().clamp(min=_PAPER_ZERO)
     cosine_PB = (a * b).sum(-1) / norms_PB
     return torch.where(a.sum(-1) + b.sum(-1) == 0, 1.0, cosine_PB).mean(1)
@@ -186,7 +205,10 @@ def _has_direction(shape: shapes.Layer, F_l: Tensor | None, F_below: Tensor) -> 
 
 
 def _alignment_matrix(
-    network: Network, directions: Directions, l: int, undefined_P: Tensor  # noqa: E741
+    network: Network,
+    directions: Directions,
+    l: int,
+    undefined_P: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Condition number and identity of A_l: the least-squares solution of W_l = F_l A_l F_{l-1}^T, l > 1.
 
@@ -236,7 +258,7 @@ def _participation(delta_PBH: Tensor) -> Tensor:
     return torch.where(trace_P > 0, 1 / scaled.square().sum((1, 2)), torch.nan)
 
 
-def _dense_norm(network: Network, l: int, weights: Tensor) -> Tensor:  # noqa: E741
+def _dense_norm(network: Network, l: int, weights: Tensor) -> Tensor:
     """Frobenius norm of the layer as one dense matrix, (P,): of a convolution, each weight counts once per position."""
     shape = network.layers[l].shape
     if not isinstance(shape, shapes.Conv):

@@ -5,6 +5,7 @@ Drawn per trial in float64 from its feedback stream, layer by layer. Direct feed
 convolution). With one hidden layer, fa and dfa draw the same matrix.
 """
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -25,16 +26,15 @@ Matrix = npt.NDArray[np.float64]
 
 def draw_direct(trial: TrialSpec, network: Architecture, weights: Sequence[Matrix]) -> list[Matrix]:
     """Scaled F_l^T (n_L, n_l) for every hidden layer, at index l - 1. `weights[l - 1]` is the initial W_l."""
-    spec, widths = trial.config.rule.feedback, network.widths
+    spec = trial.config.rule.feedback
     if spec.values is not None:
         return [np.asarray(spec.values)]
-    raw = _raw_direct(trial, network, weights)
-    return [f * _direct_scale(spec, f, widths) for f in raw]
+    return [raw * _direct_scale(spec, raw, network) for raw in _raw_direct(trial, network, weights)]
 
 
 def draw_backward(trial: TrialSpec, network: Architecture, weights: Sequence[Matrix]) -> list[Matrix]:
     """Scaled B_l for l = 2..L, at index l - 2, each of the shape of W_l."""
-    spec, widths = trial.config.rule.feedback, network.widths
+    spec = trial.config.rule.feedback
     if spec.values is not None:
         return [np.asarray(spec.values).T]
     drawn = []
@@ -45,7 +45,7 @@ def draw_backward(trial: TrialSpec, network: Architecture, weights: Sequence[Mat
             continue
         # Rows by outputs, as for direct feedback: fa and dfa coincide in a network of one hidden layer.
         matrix = _draw(trial, f"{below}", fan_out, fan_in)
-        drawn.append((matrix * _scale(spec, fan_in, max(widths[1:-1]), widths[-1])).T)
+        drawn.append((matrix * _scale(spec, fan_in, network)).T)
     return drawn
 
 
@@ -88,7 +88,7 @@ def stacked_feedback(
     return []
 
 
-def raw_scales(trials: Sequence[TrialSpec], widths: Sequence[int], dtype: torch.dtype) -> Tensor:
+def raw_scales(trials: Sequence[TrialSpec], network: Architecture, dtype: torch.dtype) -> Tensor:
     """The number that F_l or B_{l+1} was multiplied by after drawing, (P, L); column l for layer l, column 0 unused.
 
     1 where the scale is not one number.
@@ -97,8 +97,16 @@ def raw_scales(trials: Sequence[TrialSpec], widths: Sequence[int], dtype: torch.
     for trial in trials:
         spec = trial.config.rule.feedback
         free = spec.values is not None or spec.scale == "unit_rows" or spec.distribution == "matched"
-        rows.append([1.0, *(1.0 if free else _scale(spec, n, max(widths[1:-1]), widths[-1]) for n in widths[1:-1])])
+        fed = [1] * (len(network.layers) - 1) if free else _fed_widths(trial, network)
+        rows.append([1.0, *(1.0 if free else _scale(spec, width, network) for width in fed)])
     return torch.tensor(rows, dtype=dtype)
+
+
+def _fed_widths(trial: TrialSpec, network: Architecture) -> list[int]:
+    """Inputs of each hidden unit's feedback: n_l of direct feedback, the rows of B_{l+1} of sequential."""
+    if trial.config.rule.name in SEQUENTIAL_RULES:
+        return [layer.parameters[0][0] for layer in network.layers[1:]]
+    return network.widths[1:-1]
 
 
 def _stacked(members: Sequence[Matrix], dtype: torch.dtype, *, transposed: bool = False) -> Tensor:
@@ -119,10 +127,10 @@ def _raw_direct(trial: TrialSpec, network: Architecture, weights: Sequence[Matri
         case "repeated":
             return [
                 _repeated(trial, l, layer, outputs, last=l == len(hidden))
-                for l, layer in enumerate(network.layers[:-1], start=1)  # noqa: E741
+                for l, layer in enumerate(network.layers[:-1], start=1)
             ]
         case _:
-            return [_draw(trial, f"{l}", outputs, width) for l, width in enumerate(hidden, start=1)]  # noqa: E741
+            return [_draw(trial, f"{l}", outputs, width) for l, width in enumerate(hidden, start=1)]
 
 
 def _draw(trial: TrialSpec, index: str, rows: int, columns: int) -> Matrix:
@@ -131,9 +139,12 @@ def _draw(trial: TrialSpec, index: str, rows: int, columns: int) -> Matrix:
     if spec.rank is not None and spec.rank < min(rows, columns):
         left = _entries(spec, stream_of(trial, Purpose.FEEDBACK, f"{index}/left"), rows, spec.rank)
         right = _entries(spec, stream_of(trial, Purpose.FEEDBACK, f"{index}/right"), spec.rank, columns)
+        product: Matrix = left @ right
+        if spec.distribution.startswith("orthogonal"):
+            return product
         # Entries keep their variance: sd(left right) = sd(left) sd(right) sqrt(rank).
-        deviation = {"uniform": 3**-0.5, "positive": 3**-0.5}.get(spec.distribution, 1.0)
-        return left @ right / (spec.rank**0.5 * deviation)
+        deviation = 1.0 if spec.distribution == "normal" else 3**-0.5
+        return product / (spec.rank**0.5 * deviation)
     return _entries(spec, stream_of(trial, Purpose.FEEDBACK, index), rows, columns)
 
 
@@ -153,28 +164,29 @@ def orthonormal_rows(gaussian: Matrix) -> Matrix:
     """Haar-distributed: the rows orthonormal, or the columns where there are more rows."""
     tall = gaussian.T if gaussian.shape[0] <= gaussian.shape[1] else gaussian
     q, r = np.linalg.qr(tall)
-    q = q * np.sign(np.diag(r))
+    q = np.asarray(q * np.sign(np.diag(r)))
     return q.T if gaussian.shape[0] <= gaussian.shape[1] else q
 
 
-def _direct_scale(spec: FeedbackSpec, matrix: Matrix, widths: Sequence[int]) -> Matrix | float:
+def _direct_scale(spec: FeedbackSpec, matrix: Matrix, network: Architecture) -> Matrix | float:
     if spec.distribution == "matched":
         return 1.0
     if spec.scale == "unit_rows":
-        return 1 / np.linalg.norm(matrix, axis=1, keepdims=True) / max(widths[1:-1]) ** 0.5
-    return _scale(spec, matrix.shape[1], max(widths[1:-1]), widths[-1])
+        norms: Matrix = np.linalg.norm(matrix, axis=1, keepdims=True)
+        return 1 / norms / max(network.widths[1:-1]) ** 0.5
+    return _scale(spec, matrix.shape[1], network)
 
 
-def _scale(spec: FeedbackSpec, width: int, widest: int, outputs: int) -> float:
+def _scale(spec: FeedbackSpec, width: int, network: Architecture) -> float:
     """The factor on the drawn entries, for feedback into a layer of this width."""
     match spec.scale:
         case "inv_sqrt_width":
             # Orthonormal rows have norm 1 as they are: what this convention makes of other entries.
-            return 1.0 if spec.distribution.startswith("orthogonal") else width**-0.5
+            return 1.0 if spec.distribution.startswith("orthogonal") else 1 / math.sqrt(width)
         case "inv_sqrt_max_width" | "unit_rows":
-            return widest**-0.5
+            return 1 / math.sqrt(max(network.widths[1:-1]))
         case "inv_sqrt_outputs":
-            return outputs**-0.5
+            return 1 / math.sqrt(network.widths[-1])
         case number:
             return float(number)
 
@@ -187,7 +199,7 @@ def _matched(network: Architecture, weights: Sequence[Matrix]) -> list[Matrix]:
     return down[::-1]
 
 
-def _repeated(trial: TrialSpec, l: int, layer: shapes.Layer, outputs: int, *, last: bool) -> Matrix:  # noqa: E741
+def _repeated(trial: TrialSpec, l: int, layer: shapes.Layer, outputs: int, *, last: bool) -> Matrix:
     """One number per channel, the same at every position; the last hidden layer has feedback of its own everywhere."""
     if last or not isinstance(layer, shapes.Conv):
         return stream_of(trial, Purpose.FEEDBACK, f"{l}").normal(size=(outputs, layer.outputs))
@@ -202,7 +214,7 @@ def _factors(trial: TrialSpec, network: Architecture, weights: Sequence[Matrix])
     """
     outputs = network.widths[-1]
     found: dict[int, list[Matrix]] = {}
-    for l in range(2, len(network.layers)):  # noqa: E741
+    for l in range(2, len(network.layers)):
         layer = network.layers[l - 1]
         if isinstance(layer, shapes.Conv):
             if trial.config.rule.feedback.distribution == "svd":
@@ -212,8 +224,10 @@ def _factors(trial: TrialSpec, network: Architecture, weights: Sequence[Matrix])
             found.setdefault(l, []).append(out_of)
             found.setdefault(l - 1, []).append(into)
     return [
-        np.mean(found[l], axis=0) if l in found else stream_of(trial, Purpose.FEEDBACK, f"{l}").normal(size=(outputs, n))
-        for l, n in enumerate(network.widths[1:-1], start=1)  # noqa: E741
+        np.mean(found[l], axis=0)
+        if l in found
+        else stream_of(trial, Purpose.FEEDBACK, f"{l}").normal(size=(outputs, n))
+        for l, n in enumerate(network.widths[1:-1], start=1)
     ]
 
 

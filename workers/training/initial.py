@@ -1,5 +1,6 @@
 """Initial weights: drawn per trial in float64 from its weight-init stream, layer by layer."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,7 +23,7 @@ def draw_parameters(trial: TrialSpec, network: Architecture) -> list[list[Matrix
     model = trial.config.model
     drawn = [
         _layer(model, layer, stream_of(trial, Purpose.WEIGHT_INIT, l))
-        for l, layer in enumerate(network.layers, start=1)  # noqa: E741
+        for l, layer in enumerate(network.layers, start=1)
     ]
     if model.init.startswith("aligned"):
         _align(trial, network, drawn)
@@ -86,16 +87,16 @@ def _weights_and_bias(
 def _scale(model: ModelSpec, fan_in: int, fan_out: int) -> float:
     match model.init_scale:
         case "inv_sqrt_fan_in":
-            return fan_in**-0.5
+            return 1 / math.sqrt(fan_in)
         case "inv_sqrt_fan_out":
-            return fan_out**-0.5
+            return 1 / math.sqrt(fan_out)
         case number:
             return float(number)
 
 
 def _uniform(generator: np.random.Generator, shape: shapes.Shape, fan_in: int) -> Matrix:
     """PyTorch's default for linear layers and convolutions: uniform on +-1/sqrt(fan_in)."""
-    bound = fan_in**-0.5
+    bound = 1 / math.sqrt(fan_in)
     return generator.uniform(-bound, bound, shape)
 
 
@@ -103,7 +104,7 @@ def _align(trial: TrialSpec, network: Architecture, drawn: list[list[Matrix]]) -
     """W_l along F_l F_{l-1}^T for 1 < l < L, and W_L along F_{L-1}^T: each unit's incoming weights of unit norm."""
     direct = draw_direct(trial, network, [parameters[0] for parameters in drawn])
     if trial.config.model.init == "aligned":
-        for l in range(2, len(drawn)):  # noqa: E741
+        for l in range(2, len(drawn)):
             drawn[l - 1][0] = _unit_columns(direct[l - 2].T @ direct[l - 1])
     drawn[-1][0] = _unit_columns(direct[-1].T)
 

@@ -126,7 +126,7 @@ def update_norms(network: Network, before: Network | None) -> Tensor:
             )
             .sum(0)
             .sqrt()
-            for l in range(1, network.depth + 1)  # noqa: E741
+            for l in range(1, network.depth + 1)
         ],
         dim=1,
     )
@@ -157,6 +157,7 @@ def _orders(
     if trials[0].config.model.kind != "committee" or not isinstance(source, Online):
         return []
     W_PNK, v_PK1 = (network.parameters[l][0].double().cpu().numpy() for l in (1, 2))
+    F_PK: npt.NDArray[np.float64] | None
     match rule:
         case DirectFeedbackAlignment(F):
             F_PK = F[1][:, 0].double().cpu().numpy()
@@ -165,16 +166,12 @@ def _orders(
         case _:
             F_PK = None
     return [
-        committee.order_parameters(
-            trial, teacher, W_PNK[p].T, v_PK1[p, :, 0], None if F_PK is None else F_PK[p]
-        )
+        committee.order_parameters(trial, teacher, W_PNK[p].T, v_PK1[p, :, 0], None if F_PK is None else F_PK[p])
         for p, (trial, teacher) in enumerate(zip(trials, source.teachers, strict=True))
     ]
 
 
-def _exact_errors(
-    trials: Sequence[TrialSpec], orders: Sequence[committee.OrderParameters]
-) -> npt.NDArray[np.float64]:
+def _exact_errors(trials: Sequence[TrialSpec], orders: Sequence[committee.OrderParameters]) -> npt.NDArray[np.float64]:
     """Generalisation error of students whose teacher has the same activation, NaN for others, (P,)."""
     errors = np.full(len(trials), np.nan)
     for p, (trial, order) in enumerate(zip(trials, orders, strict=False)):

@@ -70,7 +70,7 @@ class Network:
             h_PBH = layer.output(parameters, h_PBH)
         return h_PBH
 
-    def weights(self, l: int) -> list[Tensor]:  # noqa: E741
+    def weights(self, l: int) -> list[Tensor]:
         """The weight matrix of layer l; of a part of a Transformer, all parameters."""
         parameters = self.parameters[l]
         return parameters[:1] if isinstance(self.layers[l].shape, shapes.Dense | shapes.Conv) else parameters
@@ -83,7 +83,7 @@ class Network:
         """delta_l = dL/da_l under the rule, entries 1..L (P, B, .); None where the layer does not learn."""
         deltas: list[Tensor | None] = [None] * (self.depth + 1)
         delta = deltas[self.depth] = signals.e_PBC
-        for l in range(self.depth - 1, 0, -1):  # noqa: E741  # the field's letter for layers
+        for l in range(self.depth - 1, 0, -1):
             signal_PBH = rule.signal(l, delta, signals, self)
             if signal_PBH is None:
                 break

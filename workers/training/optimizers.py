@@ -64,9 +64,7 @@ class _Gradients:
     decay_P11: Tensor | None
     perturbation_P11: Tensor | None
 
-    def of(
-        self, key: str, layer: Layer, parameters: Parameters, saved: Any, delta: Tensor, step: int
-    ) -> list[Tensor]:
+    def of(self, key: str, layer: Layer, parameters: Parameters, saved: Any, delta: Tensor, step: int) -> list[Tensor]:
         gradients = layer.gradients(parameters, saved, delta)
         if self.perturbation_P11 is not None:
             gradients = [

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import safetensors.torch
 import torch
@@ -94,7 +93,7 @@ class Pack:
         rule = make_rule(config.rule.name, feedback, trials)
         switch = config.rule.switch
         later_rule = make_rule(switch.to, feedback, trials) if switch else None
-        scales_PL = raw_scales(trials, architecture.widths, dtype).to(device)
+        scales_PL = raw_scales(trials, architecture, dtype).to(device)
         return cls(
             trials=list(trials),
             ids=list(ids),
@@ -117,13 +116,14 @@ class Pack:
         """Multiplications in the smallest matrix product of one member: smallest batch, smallest layer."""
         trace, n = self.config.trace, len(self.source.train)
         size = self.config.train.batch_size
-        batches = [size, n % size, min(trace.probe, n)]
-        grams = [min(batch, w) ** 2 * max(batch, w) for w in self.architecture.widths[1:] for batch in batches if batch]
+        probes = [min(trace.probe, n)] if trace.alignment_on == "probe" else [size, n % size]
+        grams = [min(b, w) ** 2 * max(b, w) for w in self.architecture.widths[1:] for b in probes if b]
+        batches = [size, n % size, *probes]
         for samples in (self.source.train, self.source.test):
             batches += measurement.evaluation_batches(len(samples), trace.evaluate_on)
         widths = self.architecture.widths
         per_sample = [layer.smallest_product for layer in self.architecture.layers]
-        per_sample += [a * b for a, b in pairwise([min(widths), widths[-1]])]
+        per_sample.append(min(widths[1:-1], default=widths[-1]) * widths[-1])
         return min(*grams, min(batch for batch in batches if batch) * min(per_sample))
 
     def advance(self, *, remember: bool = False) -> None:
@@ -144,7 +144,7 @@ class Pack:
             e_PBC = e_PBC.mul_(scale_P11)
             target_PBC = target_PBC * scale_P11 if isinstance(rule, TargetProjection) else e_PBC
         deltas = self.network.deltas(rule, Signals(passed, e_PBC, target_PBC, step))
-        for l, delta in enumerate(deltas):  # noqa: E741
+        for l, delta in enumerate(deltas):
             if delta is not None:
                 self._update(l, rule, passed.saved[l], delta, rate_P11)
         if isinstance(rule, WeightMirror):
@@ -248,7 +248,7 @@ class Pack:
 
     def _named_weights(self) -> list[dict[str, Tensor]]:
         named: list[dict[str, Tensor]] = [{} for _ in self.ids]
-        for l, layer in enumerate(self.network.parameters[1:], start=1):  # noqa: E741
+        for l, layer in enumerate(self.network.parameters[1:], start=1):
             for place, parameter in enumerate(layer):
                 for p in range(len(self.ids)):
                     named[p][f"layer{l}.{place}"] = parameter[p].contiguous().cpu()
@@ -281,7 +281,7 @@ class Pack:
             return self.later_rule
         return self.rule
 
-    def _update(self, l: int, rule: Rule, saved: object, delta: Tensor, rate_P11: Tensor) -> None:  # noqa: E741
+    def _update(self, l: int, rule: Rule, saved: object, delta: Tensor, rate_P11: Tensor) -> None:
         layer, factor = self.network.layers[l], self.architecture.lr_factors[l - 1]
         if factor != 1:
             rate_P11 = rate_P11 * factor
@@ -294,7 +294,7 @@ class Pack:
         """Stacked tensors that change while training, by name."""
         tensors = {
             f"parameters:{l}:{place}": parameter
-            for l, layer in enumerate(self.network.parameters)  # noqa: E741
+            for l, layer in enumerate(self.network.parameters)
             for place, parameter in enumerate(layer)
         }
         tensors |= {f"feedback:{l}:0": B for l, B in enumerate(_learned_feedback(self.rule)) if B.numel()}

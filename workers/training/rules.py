@@ -21,7 +21,7 @@ from workers.training.streams import Purpose, stream_of
 class Rule(Protocol):
     """How the learning signal reaches hidden layer l."""
 
-    def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:  # noqa: E741
+    def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:
         """dL/dh_l as the rule has it, (P, B, n_l), or None where the layer does not learn.
 
         `delta_above`: delta of layer l + 1.
@@ -37,7 +37,7 @@ class Rule(Protocol):
 class Backprop:
     """The true gradient: W_{l+1}^T delta_{l+1}."""
 
-    def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:  # noqa: E741
+    def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:
         return network.layers[l + 1].input_grad(network.parameters[l + 1], signals.passed.saved[l + 1], delta_above)
 
     def select(self, index: Tensor) -> "Backprop":
@@ -48,7 +48,7 @@ class Backprop:
 class Shallow:
     """Only the output layer learns, on random features."""
 
-    def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:  # noqa: E741
+    def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:
         return None
 
     def select(self, index: Tensor) -> "Shallow":
@@ -61,7 +61,7 @@ class FeedbackAlignment:
 
     B: list[Tensor]
 
-    def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:  # noqa: E741
+    def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:
         return network.layers[l + 1].input_grad([self.B[l + 1]], signals.passed.saved[l + 1], delta_above)
 
     def select(self, index: Tensor) -> "FeedbackAlignment":
@@ -77,7 +77,7 @@ class KolenPollack:
 
     B: list[Tensor]
 
-    def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:  # noqa: E741
+    def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:
         return network.layers[l + 1].input_grad([self.B[l + 1]], signals.passed.saved[l + 1], delta_above)
 
     def select(self, index: Tensor) -> "KolenPollack":
@@ -95,7 +95,7 @@ class WeightMirror:
     B: list[Tensor]
     trials: list[TrialSpec]
 
-    def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:  # noqa: E741
+    def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:
         return network.layers[l + 1].input_grad([self.B[l + 1]], signals.passed.saved[l + 1], delta_above)
 
     def mirror(self, network: Network, step: int) -> None:
@@ -106,7 +106,7 @@ class WeightMirror:
         like = self.B[-1]
         keep_P = like.new_tensor([1 - spec.decay for spec in specs])[:, None, None]
         rate_P = like.new_tensor([spec.lr * spec.noise**2 / spec.batch for spec in specs])[:, None, None]
-        for l in range(2, network.depth + 1):  # noqa: E741
+        for l in range(2, network.depth + 1):
             W = network.parameters[l][0]
             shape = (specs[0].batch, W.shape[1])
             draws = [stream_of(trial, Purpose.MIRROR, f"{l}/{step}").standard_normal(shape) for trial in self.trials]
@@ -128,11 +128,11 @@ class SignSymmetry:
     magnitude: list[Tensor]
     redrawn_for: list[TrialSpec] = field(default_factory=list)
 
-    def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:  # noqa: E741
+    def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:
         B = self._magnitude(l + 1, network, signals.step) * network.parameters[l + 1][0].sign()
         return network.layers[l + 1].input_grad([B], signals.passed.saved[l + 1], delta_above)
 
-    def _magnitude(self, l: int, network: Network, step: int) -> Tensor:  # noqa: E741
+    def _magnitude(self, l: int, network: Network, step: int) -> Tensor:
         if not self.redrawn_for:
             return self.magnitude[l]
         shape = network.parameters[l][0].shape[1:]
@@ -153,7 +153,7 @@ class DirectFeedbackAlignment:
 
     F: list[Tensor]
 
-    def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:  # noqa: E741
+    def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:
         return torch.bmm(signals.e_PBC, self.F[l])
 
     def select(self, index: Tensor) -> "DirectFeedbackAlignment":
@@ -166,7 +166,7 @@ class TargetProjection:
 
     F: list[Tensor]
 
-    def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:  # noqa: E741
+    def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:
         return torch.bmm(signals.target_PBC, self.F[l]).neg_()
 
     def select(self, index: Tensor) -> "TargetProjection":
@@ -198,9 +198,9 @@ def make_rule(name: RuleName, feedback: Sequence[Tensor], trials: Sequence[Trial
 
 
 def backward_weights(rule: Rule, network: Network) -> Sequence[Tensor | None]:
-    """What each W_l (index l) would align with under a sequential rule; None where nothing."""
+    """What each W_l (index l) would align with now, of rules whose feedback changes; None where nothing."""
     match rule:
-        case FeedbackAlignment(B) | KolenPollack(B) | WeightMirror(B, _):
+        case KolenPollack(B) | WeightMirror(B, _):
             return B
         case SignSymmetry(magnitude):
             signs = [None, None, *(parameters[0].sign() for parameters in network.parameters[2:])]

@@ -13,7 +13,7 @@ InitName = Literal["default", "uniform", "normal", "orthogonal", "zero", "aligne
 class ConvSpec(SpecModel):
     """The convolutions at the bottom of a `cnn`; fully connected layers follow."""
 
-    channels: Annotated[list[Width], Field(min_length=1, max_length=64)] = [16, 16, 16]
+    channels: Annotated[list[Width], Field(min_length=1, max_length=64)] = Field([16, 16, 16])
     kernel: Annotated[int, Field(ge=1, le=64)] = 4
     stride: Annotated[int, Field(ge=1, le=64)] = 1
     padding: Annotated[int, Field(ge=0, le=64)] = 0

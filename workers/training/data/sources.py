@@ -176,9 +176,7 @@ class Online:
         )
 
 
-def make_source(
-    trials: Sequence[TrialSpec], library: DataLibrary, device: torch.device, dtype: torch.dtype
-) -> Source:
+def make_source(trials: Sequence[TrialSpec], library: DataLibrary, device: torch.device, dtype: torch.dtype) -> Source:
     """The data of a pack. Raises DataUnavailable when it is not on this machine."""
     spec = trials[0].config.data
     match spec.name:
@@ -188,7 +186,9 @@ def make_source(
             count = {"train": spec.train_count, "test": spec.test_count}
             drawn = {split: [regression(trial, split, count[split]) for trial in trials] for split in count}
             splits = [
-                Samples(*(torch.from_numpy(np.stack(part)).to(device, dtype) for part in zip(*drawn[split], strict=True)))
+                Samples(
+                    *(torch.from_numpy(np.stack(part)).to(device, dtype) for part in zip(*drawn[split], strict=True))
+                )
                 for split in ("train", "test")
             ]
             return Resident(list(trials), *splits)
@@ -196,7 +196,9 @@ def make_source(
             dataset = library.load(spec, device, dtype)
             noisy_test = spec.label_noise_on == "both"
             train = Samples(dataset.train.x_NI, _labels(trials, dataset.train, spec.output_count, "train", noisy=True))
-            test = Samples(dataset.test.x_NI, _labels(trials, dataset.test, spec.output_count, "test", noisy=noisy_test))
+            test = Samples(
+                dataset.test.x_NI, _labels(trials, dataset.test, spec.output_count, "test", noisy=noisy_test)
+            )
             return Resident(list(trials), train, test)
 
 
@@ -214,19 +216,21 @@ def noisy_labels(trial: TrialSpec, y_N: Tensor, classes: int, split: str = "trai
     return torch.from_numpy(labels).to(y_N.device)
 
 
-def _labels(trials: Sequence[TrialSpec], split: Split, classes: int, name: str, *, noisy: bool) -> Tensor:
+def _labels(trials: Sequence[TrialSpec], split: Split, name: str, *, noisy: bool) -> Tensor:
     """Labels of every trial, (P, N)."""
     if not noisy or all(trial.config.data.label_noise == 0 for trial in trials):
         return split.y_N.expand(len(trials), -1)
+    classes = trials[0].config.data.output_count
     return torch.stack([noisy_labels(trial, split.y_N, classes, name) for trial in trials])
 
 
 def _online(trials: Sequence[TrialSpec], device: torch.device, dtype: torch.dtype) -> Online:
     spec = trials[0].config.data
     teachers = [Teacher.of(trial) for trial in trials]
-    splits = []
-    for split in ("train", "test"):
+
+    def fixed(split: str) -> Samples:
         x = evaluation_inputs(spec, split, spec.test_count)
         y = np.stack([teacher.outputs(x) for teacher in teachers])
-        splits.append(Samples(torch.from_numpy(x).to(device, dtype), torch.from_numpy(y).to(device, dtype)))
-    return Online(list(trials), teachers, *splits)
+        return Samples(torch.from_numpy(x).to(device, dtype), torch.from_numpy(y).to(device, dtype))
+
+    return Online(list(trials), teachers, fixed("train"), fixed("test"))
