@@ -173,7 +173,7 @@ def _direct_scale(spec: FeedbackSpec, matrix: Matrix, network: Architecture) -> 
         return 1.0
     if spec.scale == "unit_rows":
         norms: Matrix = np.linalg.norm(matrix, axis=1, keepdims=True)
-        return 1 / norms / max(network.widths[1:-1]) ** 0.5
+        return np.asarray(1 / (norms * math.sqrt(max(network.widths[1:-1]))))
     return _scale(spec, matrix.shape[1], network)
 
 

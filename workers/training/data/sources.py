@@ -185,21 +185,16 @@ def make_source(trials: Sequence[TrialSpec], library: DataLibrary, device: torch
         case "regression":
             count = {"train": spec.train_count, "test": spec.test_count}
             drawn = {split: [regression(trial, split, count[split]) for trial in trials] for split in count}
-            splits = [
-                Samples(
-                    *(torch.from_numpy(np.stack(part)).to(device, dtype) for part in zip(*drawn[split], strict=True))
-                )
-                for split in ("train", "test")
-            ]
-            return Resident(list(trials), *splits)
-        case _:
-            dataset = library.load(spec, device, dtype)
-            noisy_test = spec.label_noise_on == "both"
-            train = Samples(dataset.train.x_NI, _labels(trials, dataset.train, spec.output_count, "train", noisy=True))
-            test = Samples(
-                dataset.test.x_NI, _labels(trials, dataset.test, spec.output_count, "test", noisy=noisy_test)
+            train, test = (
+                Samples(*(torch.from_numpy(np.stack(part)).to(device, dtype) for part in zip(*split, strict=True)))
+                for split in (drawn["train"], drawn["test"])
             )
             return Resident(list(trials), train, test)
+        case _:
+            dataset = library.load(spec, device, dtype)
+            y_train = _labels(trials, dataset.train, "train", noisy=True)
+            y_test = _labels(trials, dataset.test, "test", noisy=spec.label_noise_on == "both")
+            return Resident(list(trials), Samples(dataset.train.x_NI, y_train), Samples(dataset.test.x_NI, y_test))
 
 
 def noisy_labels(trial: TrialSpec, y_N: Tensor, classes: int, split: str = "train") -> Tensor:
