@@ -118,7 +118,8 @@ class Snapshot:
 class Outcome:
     """How one trial of a pack ended. Expected ends are values, not exceptions.
 
-    `steps` counts the updates made; `diverged_at_step` is the first step whose weights were not finite.
+    `steps` counts the updates made; at `diverged_at_step`, the first such step, the network's outputs or weights were not
+    finite.
     """
 
     trial_id: int

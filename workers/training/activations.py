@@ -1,4 +1,8 @@
-"""Activation functions over stacked tensors: forward in place where possible, and the slope that a signal is times."""
+"""Activation functions over stacked tensors: forward in place where possible, and the slope that a signal is times.
+
+An element must get the same bits wherever it stands, or a trial would depend on its pack: torch's sigmoid, silu and
+gelu round the last few elements of a tensor differently, so they are composed of exp and erf, which do not.
+"""
 
 import math
 from collections.abc import Callable
@@ -36,6 +40,21 @@ def _tanh_(a: Tensor) -> Tensor:
     return a
 
 
+def _sigmoid(a: Tensor) -> Tensor:
+    return torch.neg(a).exp_().add_(1).reciprocal_()
+
+
+def _swish_backward(signal: Tensor, a: Tensor) -> Tensor:
+    """s (1 + a (1 - s)) for s = sigmoid(a)."""
+    s = _sigmoid(a)
+    return (1 - s).mul_(a).add_(1).mul_(s).mul_(signal)
+
+
+def gelu(a: Tensor) -> Tensor:
+    """a Phi(a), Phi the normal distribution function; differentiable."""
+    return a * (0.5 * (1 + torch.erf(a * _SQRT_HALF)))
+
+
 def _erf_backward(signal: Tensor, a: Tensor) -> Tensor:
     """g'(a) = sqrt(2/pi) exp(-a^2/2) of g(a) = erf(a/sqrt(2))."""
     return torch.mul(a, a).mul_(-0.5).exp_().mul_(_SQRT_2_OVER_PI).mul_(signal)
@@ -45,12 +64,12 @@ _aten = torch.ops.aten
 ACTIVATIONS: dict[ActivationName, Activation] = {
     "linear": Activation(lambda a: a, lambda signal, _: signal),
     "tanh": Activation(_tanh_, _aten.tanh_backward),
-    "sigmoid": Activation(torch.sigmoid_, _aten.sigmoid_backward),
+    "sigmoid": Activation(_sigmoid, _aten.sigmoid_backward),
     "relu": Activation(torch.relu_, lambda signal, h: _aten.threshold_backward(signal, h, 0)),
     "leaky_relu": Activation(
         lambda a: torch.nn.functional.leaky_relu_(a, _LEAK),
         lambda signal, h: _aten.leaky_relu_backward(signal, h, _LEAK, True),
     ),
     "erf": Activation(lambda a: torch.erf(a * _SQRT_HALF), _erf_backward, keeps_input=True),
-    "swish": Activation(torch.nn.functional.silu, _aten.silu_backward, keeps_input=True),
+    "swish": Activation(lambda a: _sigmoid(a).mul_(a), _swish_backward, keeps_input=True),
 }

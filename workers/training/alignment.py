@@ -5,6 +5,7 @@ gradient alignment not for the output layer, whose delta is the error under ever
 B batch, I and H widths, L weight layers, C outputs.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -126,7 +127,7 @@ def measure(
     cosine: Cosine = paper_cosine if paper else mean_sample_cosine
     for l in range(1, depth + 1):
         weights = network.parameters[l][0]
-        columns["norm"][l - 1] = torch.stack([w.square().sum((1, 2)) for w in network.weights(l)]).sum(0).sqrt()
+        columns["norm"][l - 1] = total_norm(network.weights(l))
         unit, backward_l = directions.unit[l], backward[l]
         if unit is not None:
             columns["wa"][l - 1] = _divide((weights * unit).sum((1, 2)), _dense_norm(network, l, weights))
@@ -173,10 +174,8 @@ def mean_sample_cosine(own: Sequence[Tensor], true: Sequence[Tensor]) -> Tensor:
 
     `own`, `true`: one (P, B, n_l) per layer. Samples of which one delta is zero have no cosine and are left out.
     """
-    dot_PB = sum((a * b).sum(-1) for a, b in zip(own, true, strict=True))
-    own_PB = sum(a.square().sum(-1) for a in own)
-    true_PB = sum(b.square().sum(-1) for b in true)
-    norms_PB = torch.sqrt(torch.as_tensor(own_PB)) * torch.sqrt(torch.as_tensor(true_PB))
+    dot_PB = _sum([(a * b).sum(-1) for a, b in zip(own, true, strict=True)])
+    norms_PB = _sum([a.square().sum(-1) for a in own]).sqrt() * _sum([b.square().sum(-1) for b in true]).sqrt()
     defined_PB = norms_PB > 0
     cosine_PB = torch.where(defined_PB, dot_PB / torch.where(defined_PB, norms_PB, 1.0), 0.0)
     return _divide(cosine_PB.sum(1), defined_PB.sum(1).to(cosine_PB.dtype))
@@ -238,9 +237,9 @@ def _total_weight_alignment(
     if not layers:
         return undefined_P
     weights = {l: _dense_norm(network, l, network.parameters[l][0]) for l, _ in layers}
-    dot_P = torch.stack([alignment_PL[:, l - 1] * weights[l] * norm for l, norm in layers]).sum(0)
-    weight_P = torch.stack([weights[l].square() for l, _ in layers]).sum(0).sqrt()
-    direction_P = torch.stack([norm.square() for _, norm in layers]).sum(0).sqrt()
+    dot_P = _sum([alignment_PL[:, l - 1] * weights[l] * norm for l, norm in layers])
+    weight_P = _sum([weights[l].square() for l, _ in layers]).sqrt()
+    direction_P = _sum([norm.square() for _, norm in layers]).sqrt()
     return _divide(dot_P, weight_P * direction_P)
 
 
@@ -270,6 +269,16 @@ def _dense_norm(network: Network, l: int, weights: Tensor) -> Tensor:
 def _cosine(a: Tensor, b: Tensor) -> Tensor:
     """Of each member's matrices, flattened, (P,)."""
     return _divide((a * b).sum((1, 2)), _norm(a) * _norm(b))
+
+
+def total_norm(tensors: Sequence[Tensor]) -> Tensor:
+    """Norm of each member's tensors together, (P,)."""
+    return _sum([tensor.square().sum((1, 2)) for tensor in tensors]).sqrt()
+
+
+def _sum(terms: Sequence[Tensor]) -> Tensor:
+    """One after the other: a reduction over a stack would round differently for a pack of one."""
+    return functools.reduce(torch.add, terms)
 
 
 def _norm(x: Tensor) -> Tensor:

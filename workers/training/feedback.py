@@ -139,7 +139,7 @@ def _draw(trial: TrialSpec, index: str, rows: int, columns: int) -> Matrix:
     if spec.rank is not None and spec.rank < min(rows, columns):
         left = _entries(spec, stream_of(trial, Purpose.FEEDBACK, f"{index}/left"), rows, spec.rank)
         right = _entries(spec, stream_of(trial, Purpose.FEEDBACK, f"{index}/right"), spec.rank, columns)
-        product: Matrix = left @ right
+        product: Matrix = np.asarray(left @ right)
         if spec.distribution.startswith("orthogonal"):
             return product
         # Entries keep their variance: sd(left right) = sd(left) sd(right) sqrt(rank).

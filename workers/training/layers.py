@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from services.domain import architecture as shapes
-from workers.training.activations import ACTIVATIONS, Activation
+from workers.training.activations import ACTIVATIONS, Activation, gelu
 
 Parameters = Sequence[Tensor]
 """Of one layer, stacked: (P, rows, columns) each; the first one is the weight matrix."""
@@ -298,7 +298,7 @@ def _encode(shape: shapes.Block, parameters: Parameters, x_PBI: Tensor) -> Tenso
     mixed = torch.bmm(attention, v).view(p, b, heads, t, d // heads).transpose(2, 3).reshape(p, b * t, d)
     x = x + torch.bmm(mixed, project)
     normed = functional.layer_norm(x, (d,)) * gain2 + shift2
-    hidden = functional.gelu(torch.bmm(normed, up) + up_bias)
+    hidden = gelu(torch.bmm(normed, up) + up_bias)
     return (x + torch.bmm(hidden, down) + down_bias).view(p, b, t * d)
 
 

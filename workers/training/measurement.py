@@ -116,20 +116,11 @@ def update_norms(network: Network, before: Network | None) -> Tensor:
     if before is None:
         like = network.parameters[1][0]
         return like.new_full((len(like), network.depth), torch.nan)
-    return torch.stack(
-        [
-            torch.stack(
-                [
-                    (new - old).square().sum((1, 2))
-                    for new, old in zip(network.weights(l), before.weights(l), strict=True)
-                ]
-            )
-            .sum(0)
-            .sqrt()
-            for l in range(1, network.depth + 1)
-        ],
-        dim=1,
-    )
+    changes = [
+        alignment.total_norm([new - old for new, old in zip(network.weights(l), before.weights(l), strict=True)])
+        for l in range(1, network.depth + 1)
+    ]
+    return torch.stack(changes, dim=1)
 
 
 def _alignment(
