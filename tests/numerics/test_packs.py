@@ -76,9 +76,7 @@ def test_a_second_run_is_the_same_to_the_bit() -> None:
     assert rows_of(run([trial(3)]), 0) == rows_of(run([trial(3)]), 0)
 
 
-@pytest.mark.parametrize(
-    "program", [{}, {"model": CNN}, {"train": {"momentum": 0.5}}], ids=["mlp", "cnn", "momentum"]
-)
+@pytest.mark.parametrize("program", [{}, {"model": CNN}, {"train": {"momentum": 0.5}}], ids=["mlp", "cnn", "momentum"])
 def test_a_diverging_neighbour_leaves_the_others_as_they_are(program: dict[str, Any]) -> None:
     model, more = program.get("model", {}), program.get("train", {})
     relu = {**model, "activation": "relu"}
