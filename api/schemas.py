@@ -84,7 +84,12 @@ class Metric(Answer):
     test_loss: float | None
     test_accuracy: float | None
     weight_alignment: float | None = Field(description="Cosine over all layers, with the feedback as drawn.")
+    weight_alignment_scaled: float | None = Field(description="The same with the feedback as used.")
     gradient_alignment: float | None = Field(description="Mean cosine over samples, all hidden layers.")
+    gradient_alignment_published: float | None = Field(
+        description="Without the last hidden layer, as in the authors' code."
+    )
+    generalisation_error: float | None = Field(description="Exact, of a committee and its teacher.")
 
 
 class Metrics(Answer):
@@ -102,6 +107,9 @@ class TracePoint(Answer):
     delta_norm_ratio: float | None
     weight_norm: float | None
     update_norm: float | None
+    delta_effective_rank: float | None = Field(description="Participation ratio of the rule's deltas.")
+    alignment_condition: float | None = Field(description="Condition number of the alignment matrix A_l.")
+    alignment_identity: float | None = Field(description="tr(A_l) / (norm(A_l) sqrt(n_L)).")
 
 
 class Trace(Answer):

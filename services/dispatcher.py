@@ -20,9 +20,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
 from services import queue
+from services.comparisons import compare_next
 from services.domain.ports import Executor, PackBroken, PackEnded, PackStarted, Report
 from services.domain.results import Chunk
 from services.domain.states import Reason
+from services.store import Store
 
 _log = structlog.get_logger()
 
@@ -44,6 +46,8 @@ class Dispatcher:
 
     engine: Engine
     executor: Executor
+    store: Store
+    """Where snapshots are kept."""
     ttl: timedelta
     name: str = field(default_factory=dispatcher_name)
     clock: Callable[[], float] = monotonic
@@ -63,9 +67,10 @@ class Dispatcher:
             self._keep_leases()
             self._rescue()
             claimed = self._claim()
+            compared = self._compare()
         except _AWAY as error:
             return self._survive(error)
-        return _BUSY if reported or claimed or self.held else _IDLE
+        return _BUSY if reported or claimed or compared or self.held else _IDLE
 
     def drain(self) -> None:
         """Stop: record what is there, give every pack back uncharged. The executor is closed by its owner."""
@@ -117,6 +122,8 @@ class Dispatcher:
                 assert_never(report)
 
     def _record(self, chunk: Chunk) -> None:
+        for snapshot in chunk.snapshots:
+            self.store.put(snapshot.safetensors)
         with self._sessions.begin() as session:
             recorded = queue.record(session, chunk)
         match recorded.verdict:
@@ -186,6 +193,11 @@ class Dispatcher:
                 _log.info("claimed", pack=order.pack_id, trials=len(order.trial_ids))
                 count += 1
         return count
+
+    def _compare(self) -> bool:
+        """Compare the snapshots of one finished trial with those of its group."""
+        with self._sessions.begin() as session:
+            return compare_next(session, self.store)
 
     def _show_workers(self, session: Session) -> None:
         """Replace this dispatcher's rows in `workers`; rows of dispatchers long silent go."""

@@ -108,10 +108,25 @@ def record(session: Session, chunk: Chunk) -> Recorded:
         return Recorded(verdict=_why_refused(session, chunk))
     held = {row.id: row for row in session.execute(sql.HELD, {"pack": chunk.pack_id})}
     mentioned = {outcome.trial_id for outcome in chunk.outcomes}
-    for table, columns in (("metrics", chunk.metrics), ("traces", chunk.traces)):
+    for table, columns in (
+        ("metrics", chunk.metrics),
+        ("traces", chunk.traces),
+        ("order_parameters", chunk.orders),
+    ):
         if columns is not None and len(columns):
             mentioned |= set(columns.trial_id.tolist())
             _insert(session, table, columns.select(np.isin(columns.trial_id, list(held))))
+    kept = [snapshot for snapshot in chunk.snapshots if snapshot.trial_id in held]
+    if kept:
+        session.execute(
+            sql.RECORD_SNAPSHOTS,
+            {
+                "trials": [snapshot.trial_id for snapshot in kept],
+                "steps": [snapshot.step for snapshot in kept],
+                "hashes": [snapshot.sha256 for snapshot in kept],
+                "sizes": [len(snapshot.safetensors) for snapshot in kept],
+            },
+        )
     outcomes = [outcome for outcome in chunk.outcomes if outcome.trial_id in held]
     ended = [outcome for outcome in outcomes if outcome.reason in (Reason.COMPLETED, Reason.DIVERGED)]
     _succeed(session, chunk.pack_id, ended)
@@ -162,11 +177,11 @@ def _insert(session: Session, table: str, columns: Columns) -> None:
 
 def _insert_statement(table: str, columns: type[Columns]) -> TextClause:
     names = columns.names()
-    arrays = ", ".join(f":{name} ::{'bigint' if name in _INTEGERS else 'double precision'}[]" for name in names)
+    arrays = ", ".join(f":{name} ::{_SQL_TYPES.get(name, 'double precision')}[]" for name in names)
     return text(f"INSERT INTO {table} ({', '.join(names)}) SELECT * FROM unnest({arrays}) ON CONFLICT DO NOTHING")
 
 
-_INTEGERS = frozenset({"trial_id", "step", "layer"})
+_SQL_TYPES = {**dict.fromkeys(("trial_id", "step", "layer", "i", "j"), "bigint"), "quantity": "text"}
 
 
 def _lists(columns: Columns) -> dict[str, list[Any]]:
@@ -197,6 +212,7 @@ def _succeed(session: Session, pack_id: int, outcomes: Sequence[Outcome]) -> Non
         },
     )
     session.execute(sql.SUMMARISE_LAYERS, {"ids": ids})
+    session.execute(sql.DEMAND_COMPARISONS, {"ids": ids})
     session.execute(sql.END_ATTEMPTS, {"ids": ids, "reasons": reasons, "errors": [None] * len(ids), "pack": pack_id})
     _record_events(
         session,
@@ -289,7 +305,7 @@ def _record_events(session: Session, pack_id: int, events: Mapping[int, tuple[st
 def _forget_partial_results(session: Session, trials: Sequence[int]) -> None:
     """What an earlier pack recorded of these trials goes: the new attempt starts from step 0."""
     if trials:
-        for table in ("metrics", "traces"):
+        for table in ("metrics", "traces", "order_parameters", "snapshots"):
             session.execute(text(f"DELETE FROM {table} WHERE trial_id = ANY(:ids)"), {"ids": list(trials)})
 
 

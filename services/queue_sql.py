@@ -97,9 +97,11 @@ SUCCEED = text("""
 SUMMARISE = text("""
     INSERT INTO trial_summaries
         (trial_id, steps, diverged_at_step, trace_points, train_loss, train_accuracy, test_loss, test_accuracy,
-         weight_alignment, gradient_alignment)
+         weight_alignment, weight_alignment_scaled, gradient_alignment, gradient_alignment_published,
+         generalisation_error)
     SELECT outcome.id, outcome.steps, outcome.diverged_at_step, points.n, train_loss, train_accuracy, test_loss,
-        test_accuracy, weight_alignment, gradient_alignment
+        test_accuracy, weight_alignment, weight_alignment_scaled, gradient_alignment, gradient_alignment_published,
+        generalisation_error
     FROM unnest(:ids ::bigint[], :steps ::bigint[], :diverged ::bigint[]) AS outcome(id, steps, diverged_at_step)
     CROSS JOIN LATERAL (SELECT count(*) AS n FROM metrics WHERE trial_id = outcome.id) AS points
     LEFT JOIN LATERAL (
@@ -110,14 +112,27 @@ SUMMARISE = text("""
 SUMMARISE_LAYERS = text("""
     INSERT INTO layer_summaries
         (trial_id, layer, step, weight_alignment, gradient_alignment, weight_gradient_alignment, delta_norm_ratio,
-         weight_norm, update_norm)
+         weight_norm, update_norm, delta_effective_rank, alignment_condition, alignment_identity)
     SELECT trial_id, layer, step, weight_alignment, gradient_alignment, weight_gradient_alignment, delta_norm_ratio,
-        weight_norm, update_norm
+        weight_norm, update_norm, delta_effective_rank, alignment_condition, alignment_identity
     FROM unnest(:ids ::bigint[]) AS outcome(id)
     CROSS JOIN LATERAL (
         SELECT * FROM traces
         WHERE trial_id = outcome.id AND step = (SELECT max(step) FROM traces WHERE trial_id = outcome.id)
     ) AS final
+""")
+
+RECORD_SNAPSHOTS = text("""
+    INSERT INTO snapshots (trial_id, step, sha256, bytes)
+    SELECT * FROM unnest(:trials ::bigint[], :steps ::bigint[], :hashes ::text[], :sizes ::bigint[])
+    ON CONFLICT DO NOTHING
+""")
+
+# Finished trials that kept snapshots are compared with their group later.
+DEMAND_COMPARISONS = text("""
+    INSERT INTO comparisons_due (trial_id)
+    SELECT id FROM unnest(:ids ::bigint[]) AS outcome(id)
+    WHERE EXISTS (SELECT FROM snapshots WHERE trial_id = outcome.id)
 """)
 
 FAIL = text("""

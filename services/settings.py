@@ -22,6 +22,10 @@ class Settings:
     lease_ttl: timedelta
     data_root: Path
     data_download: bool
+    store: str
+    """Where snapshots of weights are kept: a folder, or a URL that fsspec knows."""
+    cache: Path
+    """Prepared data sets, shared by the workers of one machine."""
     ray_address: str | None
     executor: str
     """`ray`, or `inline` to train in the dispatcher's own process."""
@@ -42,6 +46,8 @@ class Settings:
             lease_ttl=timedelta(seconds=float(env.get("ALIGNSWEEP_LEASE_TTL_SECONDS") or 30)),
             data_root=Path(env.get("ALIGNSWEEP_DATA_ROOT") or home / "data"),
             data_download=env.get("ALIGNSWEEP_DATA_DOWNLOAD") == "1",
+            store=env.get("ALIGNSWEEP_STORE") or str(home / "store"),
+            cache=Path(env.get("ALIGNSWEEP_CACHE") or platformdirs.user_cache_path("alignsweep")),
             ray_address=env.get("RAY_ADDRESS") or None,
             executor=env.get("ALIGNSWEEP_EXECUTOR") or "ray",
         )

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -13,6 +14,10 @@ from db.session import make_engine
 from services.dispatcher import Dispatcher
 from services.domain.ports import Executor
 from services.settings import Settings
+from services.store import Store
+
+if TYPE_CHECKING:
+    from workers.training.data.library import DataLibrary
 
 
 def main() -> int:
@@ -38,7 +43,12 @@ def main() -> int:
     # After Ray has started: it installs handlers of its own.
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    dispatcher = Dispatcher(engine=make_engine(settings.database_url), executor=executor, ttl=settings.lease_ttl)
+    dispatcher = Dispatcher(
+        engine=make_engine(settings.database_url),
+        executor=executor,
+        store=Store(settings.store),
+        ttl=settings.lease_ttl,
+    )
     structlog.get_logger().info("dispatcher up", name=dispatcher.name, executor=settings.executor)
     try:
         while not stopped.is_set():
@@ -66,11 +76,16 @@ def _inline(settings: Settings) -> Executor:
     from workers.inline import InlineExecutor
     from workers.pack import describe
     from workers.training import numerics, products
-    from workers.training.data.library import DataLibrary
 
     matmul = products.configure()
     provenance = describe("cpu", matmul, numerics.reproducibility(torch.device("cpu")))
-    return InlineExecutor(DataLibrary(root=settings.data_root, download=settings.data_download), provenance)
+    return InlineExecutor(_library(settings), provenance)
+
+
+def _library(settings: Settings) -> "DataLibrary":
+    from workers.training.data.library import DataLibrary
+
+    return DataLibrary(root=settings.data_root, download=settings.data_download, cache=settings.cache)
 
 
 def _ray(settings: Settings) -> Executor:
@@ -90,7 +105,7 @@ def _ray(settings: Settings) -> Executor:
         ray.init(include_dashboard=False, log_to_driver=False, object_store_memory=256 * 2**20)
     else:
         ray.init(address=settings.ray_address, log_to_driver=False)
-    return RayExecutor(settings)
+    return RayExecutor(_library(settings))
 
 
 if __name__ == "__main__":

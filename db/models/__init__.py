@@ -5,21 +5,26 @@ from db.models.base import Base
 from db.models.event import Event
 from db.models.group import Group, GroupParam
 from db.models.pack import Pack
+from db.models.snapshot import ComparisonDue, ParameterCosine, Snapshot
 from db.models.sweep import Sweep
 from db.models.token import Token
-from db.models.trace import LayerSummary, Metric, Trace, TrialSummary
+from db.models.trace import LayerSummary, Metric, OrderParameter, Trace, TrialSummary
 from db.models.trial import Trial
 from db.models.worker import Worker
 
 __all__ = [
     "Attempt",
     "Base",
+    "ComparisonDue",
     "Event",
     "Group",
     "GroupParam",
     "LayerSummary",
     "Metric",
+    "OrderParameter",
     "Pack",
+    "ParameterCosine",
+    "Snapshot",
     "Sweep",
     "Token",
     "Trace",

@@ -18,7 +18,10 @@ class _TrialColumns:
     test_loss: Mapped[float | None]
     test_accuracy: Mapped[float | None]
     weight_alignment: Mapped[float | None]
+    weight_alignment_scaled: Mapped[float | None]
     gradient_alignment: Mapped[float | None]
+    gradient_alignment_published: Mapped[float | None]
+    generalisation_error: Mapped[float | None]
 
 
 class _LayerColumns:
@@ -30,6 +33,9 @@ class _LayerColumns:
     delta_norm_ratio: Mapped[float | None]
     weight_norm: Mapped[float | None]
     update_norm: Mapped[float | None]
+    delta_effective_rank: Mapped[float | None]
+    alignment_condition: Mapped[float | None]
+    alignment_identity: Mapped[float | None]
 
 
 class Metric(_TrialColumns, Base):
@@ -50,6 +56,19 @@ class Trace(_LayerColumns, Base):
     trial_id: Mapped[int] = mapped_column(primary_key=True)
     step: Mapped[int] = mapped_column(primary_key=True)
     layer: Mapped[int] = mapped_column(primary_key=True)
+
+
+class OrderParameter(Base):
+    """One entry of an order parameter of a teacher-student pair at a trace point; j is 0 for vectors."""
+
+    __tablename__ = "order_parameters"
+
+    trial_id: Mapped[int] = mapped_column(primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True)
+    quantity: Mapped[str] = mapped_column(primary_key=True)
+    i: Mapped[int] = mapped_column(primary_key=True)
+    j: Mapped[int] = mapped_column(primary_key=True)
+    value: Mapped[float]
 
 
 class TrialSummary(_TrialColumns, Base):

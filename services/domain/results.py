@@ -4,6 +4,7 @@ Traces travel as columns, one numpy array per column, all of the same length N. 
 *undefined* and becomes NULL in SQL; a diverged trial reports its divergence as an `Outcome`, never as NaN rows.
 """
 
+import hashlib
 from dataclasses import dataclass, field, fields
 from typing import Self
 
@@ -14,6 +15,7 @@ from services.domain.states import Reason
 
 IntColumn = npt.NDArray[np.int64]
 FloatColumn = npt.NDArray[np.float64]
+TextColumn = npt.NDArray[np.str_]
 
 
 class Columns:
@@ -89,20 +91,17 @@ class TraceColumns(Columns):
 
 @dataclass(frozen=True, kw_only=True)
 class OrderColumns(Columns):
-    """Order parameters of a teacher-student pair: one row per trial, trace point, quantity and entry (from 1).
+    """Order parameters of a teacher-student pair: one row per trial, trace point, quantity and entry.
 
-    `quantity` indexes ORDER_PARAMETERS; `column` is 0 for vectors.
+    `quantity`: Q, R, T, v, A or F. `i` and `j` count from 1; `j` is 0 for the vectors v, A and F.
     """
 
     trial_id: IntColumn
     step: IntColumn
-    quantity: IntColumn
-    row: IntColumn
-    column: IntColumn
+    quantity: TextColumn
+    i: IntColumn
+    j: IntColumn
     value: FloatColumn
-
-
-ORDER_PARAMETERS = ("Q", "R", "T", "v", "A", "F")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,13 +112,17 @@ class Snapshot:
     step: int
     safetensors: bytes
 
+    @property
+    def sha256(self) -> str:
+        """Of the document: its name in the store."""
+        return hashlib.sha256(self.safetensors).hexdigest()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """How one trial of a pack ended. Expected ends are values, not exceptions.
 
-    `steps` counts the updates made; at `diverged_at_step`, the first such step, the network's outputs or weights were not
-    finite.
+    `steps` counts the updates made; `diverged_at_step` is the first step at which the outputs were not finite.
     """
 
     trial_id: int

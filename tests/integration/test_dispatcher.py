@@ -4,14 +4,17 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from services import queue, sweeps
+from services.comparisons import layers_of
 from services.dispatcher import Dispatcher
 from services.expansion import parse
+from services.store import Store
 from workers.inline import InlineExecutor
 from workers.pack import describe
 from workers.training import numerics, products
@@ -42,9 +45,19 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def dispatcher(engine: Engine, provenance: Any, clock: FakeClock) -> Dispatcher:
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "store"))
+
+
+@pytest.fixture
+def dispatcher(engine: Engine, provenance: Any, clock: FakeClock, store: Store) -> Dispatcher:
     return Dispatcher(
-        engine=engine, executor=InlineExecutor(DataLibrary(), provenance), ttl=TTL, name="one", clock=clock
+        engine=engine,
+        executor=InlineExecutor(DataLibrary(), provenance),
+        store=store,
+        ttl=TTL,
+        name="one",
+        clock=clock,
     )
 
 
@@ -120,6 +133,55 @@ def test_results_do_not_depend_on_how_trials_were_packed(dispatcher: Dispatcher,
     assert traces(engine) == together
 
 
+def test_snapshots_are_kept_and_seeds_of_a_group_compared(dispatcher: Dispatcher, engine: Engine, store: Store) -> None:
+    base = {
+        "model": {"hidden": [8]},
+        "rule": {"feedback": {"seed": 0}},
+        "train": {"epochs": 20},
+        "trace": {"points_per_decade": 1, "snapshots_per_decade": 1},
+    }
+    sweep_id = submit(engine, base=base, seeds={"count": 3})
+    run_until_over(dispatcher, sweep_id)
+    while count(engine, "comparisons_due"):
+        dispatcher.tick()
+    with engine.connect() as connection:
+        kept = connection.execute(text("SELECT trial_id, step, sha256, bytes FROM v_snapshots")).all()
+        pairs = connection.execute(text("SELECT * FROM v_parameter_cosines")).all()
+    steps = {row.step for row in kept}
+    assert len(kept) == 6 * len(steps)
+    weights = {(row.trial_id, row.step): layers_of(store.get(row.sha256)) for row in kept}
+    assert len(pairs) == 2 * 3 * len(steps) * 3  # rules, pairs of seeds, layers and their whole
+    for pair in pairs:
+        a, b = (
+            np.concatenate(layers) if pair.layer == 0 else layers[pair.layer - 1]
+            for layers in (weights[pair.trial_a, pair.step], weights[pair.trial_b, pair.step])
+        )
+        assert pair.cosine == pytest.approx(float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)))
+    last = {
+        rule: np.mean([p.cosine for p in pairs if p.step == max(steps) and p.layer == 0 and p.rule == rule])
+        for rule in ("bp", "dfa")
+    }
+    assert last["dfa"] > last["bp"] + 0.05  # one feedback draws all seeds to one solution
+
+
+def test_order_parameters_of_a_committee_reach_sql(dispatcher: Dispatcher, engine: Engine) -> None:
+    base = {
+        "data": {"name": "teacher", "inputs": 20, "test_samples": 50},
+        "model": {"kind": "committee", "hidden": [2], "activation": "erf"},
+        "train": {"epochs": 3, "batch_size": 1, "loss": "half_mse"},
+    }
+    run_until_over(dispatcher, submit(engine, base=base, seeds={"count": 1}))
+    with engine.connect() as connection:
+        rows = connection.execute(
+            text("SELECT rule, quantity, count(*) AS n FROM v_order_parameters WHERE step = 0 GROUP BY 1, 2")
+        ).all()
+        final = connection.execute(text("SELECT generalisation_error, test_accuracy, layers FROM v_trials")).all()
+    counted = {(row.rule, row.quantity): row.n for row in rows}
+    both = {"Q": 4, "R": 4, "T": 4, "v": 2, "A": 2}
+    assert counted == {(rule, name): n for rule in ("bp", "dfa") for name, n in both.items()} | {("dfa", "F"): 2}
+    assert all(row.generalisation_error > 0 and row.test_accuracy is None and row.layers == 2 for row in final)
+
+
 def test_trials_of_a_killed_dispatcher_are_rescued_once_its_lease_is_over(
     dispatcher: Dispatcher, engine: Engine, clock: FakeClock
 ) -> None:
@@ -133,6 +195,7 @@ def test_trials_of_a_killed_dispatcher_are_rescued_once_its_lease_is_over(
     heir = Dispatcher(
         engine=engine,
         executor=dispatcher.executor.__class__(DataLibrary(), _provenance_of(dispatcher)),
+        store=dispatcher.store,
         ttl=TTL,
         name="two",
         clock=heir_clock,

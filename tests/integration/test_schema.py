@@ -11,7 +11,7 @@ from sqlalchemy import Engine, inspect, text
 
 from api.app import create_app
 from db.models import Base
-from services.domain.results import MetricColumns, TraceColumns
+from services.domain.results import MetricColumns, OrderColumns, TraceColumns
 from services.domain.spec import SweepSpec
 from services.settings import Settings
 from tests.goldens import renew_or_compare
@@ -25,7 +25,8 @@ def test_the_migrations_make_what_the_models_say(engine: Engine) -> None:
 
 
 def test_traces_travel_in_the_columns_of_their_tables() -> None:
-    for columns, table in ((MetricColumns, "metrics"), (TraceColumns, "traces")):
+    pairs = ((MetricColumns, "metrics"), (TraceColumns, "traces"), (OrderColumns, "order_parameters"))
+    for columns, table in pairs:
         assert set(columns.names()) == {column.name for column in Base.metadata.tables[table].columns}
 
 

@@ -233,12 +233,10 @@ def test_order_parameters_are_the_overlaps() -> None:
     assert orders is not None
     W = pack.network.parameters[1][0][1].T.numpy()
     teacher = Teacher.of(pack.trials[1])
-    mine = orders.select((orders.trial_id == 1) & (orders.quantity == 1))
+    mine = orders.select((orders.trial_id == 1) & (orders.quantity == "R"))
     R = W @ teacher.B.T / 20
     assert mine.value.tolist() == pytest.approx(R.flatten().tolist())
-    assert list(zip(mine.row.tolist(), mine.column.tolist(), strict=True)) == [
-        (k, m) for k in (1, 2, 3) for m in (1, 2)
-    ]
+    assert list(zip(mine.i.tolist(), mine.j.tolist(), strict=True)) == [(k, m) for k in (1, 2, 3) for m in (1, 2)]
 
 
 @pytest.mark.parametrize("activation", ["erf", "relu", "linear"])
@@ -273,7 +271,7 @@ def test_dfa_learns_the_teacher_and_the_readout_takes_the_signs_of_the_feedback(
     assert (points[-1].metrics.generalisation_error < 0.1 * points[0].metrics.generalisation_error).all()
     last = points[-1].orders
     assert last is not None
-    v = last.select(last.quantity == 3).value.reshape(3, 2)
+    v = last.select(last.quantity == "v").value.reshape(3, 2)
     assert (np.sign(v) == [1, -1]).all()
     aligned = points[-1].traces.weight_alignment.reshape(3, 2)[:, 1]
     assert (aligned > 0.9).all()

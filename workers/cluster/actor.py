@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -26,8 +25,8 @@ WORKER_ENVIRONMENT = {
 class TrainingActor:
     """Knows tensors and data sets; holds no database connection, calls nobody."""
 
-    def __init__(self, data_root: Path, data_download: bool, use_gpu: bool) -> None:
-        self._library = DataLibrary(root=data_root, download=data_download)
+    def __init__(self, library: DataLibrary, use_gpu: bool) -> None:
+        self._library = library
         self._device = "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
         matmul = products.configure()
         reproducibility = numerics.reproducibility(torch.device(self._device))

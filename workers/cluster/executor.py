@@ -17,8 +17,8 @@ from ray.exceptions import GetTimeoutError, RayError
 from services.domain.ports import PackBroken, PackEnded, PackOrder, Report, Resources, WorkerStatus
 from services.domain.results import Provenance
 from services.domain.states import Reason
-from services.settings import Settings
 from workers.cluster.actor import WORKER_ENVIRONMENT, RemoteTrainingActor
+from workers.training.data.library import DataLibrary
 
 _log = structlog.get_logger()
 
@@ -51,7 +51,8 @@ class _Worker:
 class RayExecutor:
     """Runs each pack in an actor. Not thread-safe. Ray must be initialised."""
 
-    settings: Settings
+    library: DataLibrary
+    """The data sets as workers will see them: each loads what it needs."""
     _workers: list[_Worker] = field(default_factory=list)
     _named: int = 0
     _looked_at: float = float("-inf")
@@ -164,7 +165,7 @@ class RayExecutor:
             num_gpus=resources.gpu,
             scheduling_strategy="SPREAD",
             runtime_env={"env_vars": WORKER_ENVIRONMENT},
-        ).remote(self.settings.data_root, self.settings.data_download, resources.gpu > 0)
+        ).remote(self.library, resources.gpu > 0)
         self._workers.append(
             _Worker(
                 name=name,

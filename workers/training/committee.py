@@ -7,12 +7,12 @@ App. A; Goldt et al. 2019). Legend of suffixes: P pack, K students, M teachers.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
 
-from services.domain.results import ORDER_PARAMETERS, OrderColumns
+from services.domain.results import OrderColumns
 from services.domain.spec import TrialSpec
 from workers.training.data.random import Teacher, input_deviations
 
@@ -51,25 +51,20 @@ def generalisation_error(order: OrderParameters, activation: str) -> float:
 
 def rows(trial_ids: Sequence[int], step: int, orders: Sequence[OrderParameters]) -> OrderColumns:
     """The SQL rows of these trials at this step."""
-    ids, quantities, at_row, at_column, values = [], [], [], [], []
-    for trial_id, order in zip(trial_ids, orders, strict=True):
-        for quantity, name in enumerate(ORDER_PARAMETERS):
-            value: Array | None = getattr(order, name)
-            if value is None:
-                continue
-            matrix = value if value.ndim == 2 else value[:, None]
-            for row, column in np.ndindex(*matrix.shape):
-                ids.append(trial_id)
-                quantities.append(quantity)
-                at_row.append(row + 1)
-                at_column.append(column + 1 if value.ndim == 2 else 0)
-                values.append(matrix[row, column])
+    found = [
+        (trial_id, name, i + 1, j + 1 if value.ndim == 2 else 0, value[i, j] if value.ndim == 2 else value[i])
+        for trial_id, order in zip(trial_ids, orders, strict=True)
+        for name, value in ((field.name, getattr(order, field.name)) for field in fields(order))
+        if value is not None
+        for i, j in np.ndindex(*(value.shape if value.ndim == 2 else (len(value), 1)))
+    ]
+    ids, quantities, i, j, values = zip(*found, strict=True)
     return OrderColumns(
         trial_id=np.array(ids, dtype=np.int64),
         step=np.full(len(ids), step, dtype=np.int64),
-        quantity=np.array(quantities, dtype=np.int64),
-        row=np.array(at_row, dtype=np.int64),
-        column=np.array(at_column, dtype=np.int64),
+        quantity=np.array(quantities),
+        i=np.array(i, dtype=np.int64),
+        j=np.array(j, dtype=np.int64),
         value=np.array(values, dtype=np.float64),
     )
 

@@ -144,7 +144,7 @@ def _draw(trial: TrialSpec, index: str, rows: int, columns: int) -> Matrix:
             return product
         # Entries keep their variance: sd(left right) = sd(left) sd(right) sqrt(rank).
         deviation = 1.0 if spec.distribution == "normal" else 3**-0.5
-        return product / (spec.rank**0.5 * deviation)
+        return np.asarray(product / (math.sqrt(spec.rank) * deviation))
     return _entries(spec, stream_of(trial, Purpose.FEEDBACK, index), rows, columns)
 
 
