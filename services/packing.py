@@ -8,8 +8,9 @@ from services.domain.packability import shared_configuration
 from services.domain.ports import Resources
 from services.domain.spec import DIRECT_RULES, SEQUENTIAL_RULES, TrialConfig, content_hash
 
-# On a CPU the working set of a pack should stay in the core's share of the cache; on a GPU launches dominate.
-_CACHE_BYTES = 6_000_000
+# On a CPU the working set of a pack should stay in the core's share of the cache, about: workers divide a pack further
+# into the size that they find fastest. On a GPU launches dominate.
+_CACHE_BYTES = 16_000_000
 _MAX_PACK_CPU = 64
 _MAX_PACK_GPU = 1024
 

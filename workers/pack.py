@@ -3,6 +3,7 @@
 import platform
 import socket
 import traceback
+from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from importlib.metadata import version
 from time import monotonic
@@ -16,6 +17,7 @@ from services.domain.results import Chunk, MetricColumns, OrderColumns, Outcome,
 from services.domain.states import Reason
 from workers.training.data.library import DataLibrary
 from workers.training.engine import Progress, train
+from workers.training.sizing import PackSizes
 
 _CHUNK_SECONDS = 0.25
 
@@ -25,16 +27,17 @@ def run_pack(
     library: DataLibrary,
     provenance: Provenance,
     dropped: Callable[[], Collection[int]],
+    sizes: PackSizes | None = None,
 ) -> Iterator[Report]:
     """Train the pack and report: started, chunks, and an end. Failures are reports, never exceptions.
 
-    `dropped` returns the ids of trials that need not be trained any further.
+    `dropped` returns the ids of trials that need not be trained any further. With `sizes`, the trials are trained one
+    part after the other, each of the size that is fastest.
     """
     yield PackStarted(pack_id=order.pack_id, provenance=provenance)
     try:
-        progress = train(
-            order.trials, order.trial_ids, library=library, device=torch.device(provenance.device), dropped=dropped
-        )
+        size = sizes.best(order.trials, library) if sizes else len(order.trials)
+        progress = _in_parts(order, size, library, torch.device(provenance.device), dropped)
         yield from _chunks(order.pack_id, progress)
     except DataUnavailable as error:
         outcomes = [
@@ -48,6 +51,36 @@ def run_pack(
         yield PackBroken(pack_id=order.pack_id, reason=Reason.UNKNOWN_ERROR, error=traceback.format_exc(limit=20))
         return
     yield PackEnded(pack_id=order.pack_id)
+
+
+def _in_parts(
+    order: PackOrder,
+    size: int,
+    library: DataLibrary,
+    device: torch.device,
+    dropped: Callable[[], Collection[int]],
+) -> Iterator[Progress]:
+    """The progress of all parts. One that does not fit into memory is halved; raises OutOfMemoryError for one trial."""
+    slots = range(len(order.trials))
+    waiting = deque(slots[start : start + size] for start in range(0, len(slots), size))
+    while waiting:
+        part = waiting.popleft()
+        begun = False
+        try:
+            for point in train(
+                [order.trials[slot] for slot in part],
+                [order.trial_ids[slot] for slot in part],
+                library=library,
+                device=device,
+                dropped=dropped,
+            ):
+                begun = True
+                yield point
+        except torch.OutOfMemoryError:
+            if begun or len(part) == 1:
+                raise
+            half = len(part) // 2
+            waiting.extendleft((part[half:], part[:half]))
 
 
 def describe(device: str, matmul: str, reproducibility: str, *, node: str | None = None) -> Provenance:

@@ -68,6 +68,7 @@ def test_a_killed_dispatcher_is_started_again_and_its_trials_are_rescued(stack: 
 
 
 def test_a_killed_api_comes_back(stack: Stack, client: Client) -> None:
+    sweep = client.submit(SWEEP)
     api = stack.child("api").process
     assert api is not None
     os.kill(api.pid, signal.SIGKILL)
@@ -78,7 +79,7 @@ def test_a_killed_api_comes_back(stack: Stack, client: Client) -> None:
         return stack.child("api").process is not api
 
     wait_for(back)
-    assert list(client.sweeps())
+    assert client.sweep(sweep["id"])["trial_count"] == sweep["trial_count"]
 
 
 def finish(stack: Stack, client: Client, sweep_id: int) -> None:

@@ -12,6 +12,7 @@ from services.domain.results import Provenance
 from workers.pack import describe, run_pack
 from workers.training import numerics, products
 from workers.training.data.library import DataLibrary
+from workers.training.sizing import PackSizes
 
 # One thread per worker process: threads within small matrix products collapse as soon as a core is shared.
 WORKER_ENVIRONMENT = {
@@ -32,6 +33,8 @@ class TrainingActor:
         reproducibility = numerics.reproducibility(torch.device(self._device))
         node = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
         self._provenance = describe(self._device, matmul, reproducibility, node=node)
+        folder = library.cache / "pack-sizes" if library.cache else None
+        self._sizes = PackSizes(folder, torch.device(self._device))
         self._dropped: set[int] = set()
         self._lock = threading.Lock()
 
@@ -43,7 +46,7 @@ class TrainingActor:
         """Stream the pack's reports; blocks while the dispatcher has not taken the earlier ones."""
         with self._lock:
             self._dropped = set()
-        yield from run_pack(order, self._library, self._provenance, self._dropped_now)
+        yield from run_pack(order, self._library, self._provenance, self._dropped_now, self._sizes)
 
     @ray.method(concurrency_group="control")
     def drop(self, trial_ids: Sequence[int]) -> None:

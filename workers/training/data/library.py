@@ -61,7 +61,7 @@ class DataLibrary:
     def _mapped(self, key: str, spec: DataSpec) -> Dataset:
         if self.cache is None:
             return _dataset(_prepared(spec, self.root, download=self.download))
-        folder = self.cache / key
+        folder = self.cache / "data" / key
         if not folder.exists():
             _store(_prepared(spec, self.root, download=self.download), folder)
         # Copy-on-write maps: the pages are the machine's, shared as long as nobody writes.

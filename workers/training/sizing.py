@@ -1,0 +1,94 @@
+"""How many trials one batched program should hold: what memory allows, and what is fastest on this machine."""
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from services.domain.packability import shared_configuration
+from services.domain.spec import TrialSpec, content_hash
+from workers.training import engine, products
+from workers.training.data.library import DataLibrary
+
+_SIZES = (4, 8, 16, 32, 64)
+_SECONDS_PER_SIZE = 0.2
+_WARM_UP_STEPS = 3
+_GAIN = 1.03
+"""A larger pack must be so much faster: smaller ones answer sooner and spread better."""
+
+
+@dataclass
+class PackSizes:
+    """The fastest pack size of each program, measured once and kept in `folder` for every worker of the machine.
+
+    It never changes a number: trials do not depend on their pack.
+    """
+
+    folder: Path | None
+    device: torch.device
+    _known: dict[str, int] = field(default_factory=dict)
+
+    def best(self, trials: Sequence[TrialSpec], library: DataLibrary) -> int:
+        """Size of the packs to train these trials in; measured when the program is new and they are many.
+
+        Raises DataUnavailable when the data is not on this machine.
+        """
+        if len(trials) <= _SIZES[0] or self.device.type != "cpu":
+            return len(trials)
+        key = content_hash([shared_configuration(trials[0].config), os.cpu_count(), torch.__version__])[:32]
+        known = self._known.get(key) or self._read(key)
+        if known is None:
+            known, complete = self._measure(trials, library)
+            if complete:
+                self._write(key, known)
+            else:
+                return known  # too few trials to try larger packs: the next time may tell more
+        self._known[key] = known
+        return known
+
+    def _measure(self, trials: Sequence[TrialSpec], library: DataLibrary) -> tuple[int, bool]:
+        """The fastest size that these trials can fill, and whether larger ones could not be faster."""
+        best_size, best_rate = 1, 0.0
+        for size in _SIZES:
+            if size > len(trials):
+                return best_size, False
+            rate = _rate(trials[:size], library, self.device)
+            if rate < best_rate * _GAIN:
+                return best_size, True
+            best_size, best_rate = size, rate
+        return best_size, True
+
+    def _read(self, key: str) -> int | None:
+        if self.folder is None:
+            return None
+        try:
+            return int(json.loads((self.folder / f"{key}.json").read_text()))
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def _write(self, key: str, size: int) -> None:
+        if self.folder is None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=self.folder, delete=False) as unfinished:
+            unfinished.write(json.dumps(size))
+        Path(unfinished.name).rename(self.folder / f"{key}.json")
+
+
+def _rate(trials: Sequence[TrialSpec], library: DataLibrary, device: torch.device) -> float:
+    """Model-steps per second of a pack of these trials."""
+    products.choose(0)
+    pack = engine.start(trials, range(len(trials)), library=library, device=device)
+    products.choose(pack.smallest_product)
+    for _ in range(_WARM_UP_STEPS):
+        pack.advance()
+    steps, started = 0, time.perf_counter()
+    while time.perf_counter() - started < _SECONDS_PER_SIZE:
+        pack.advance()
+        steps += 1
+    return steps * len(trials) / (time.perf_counter() - started)
