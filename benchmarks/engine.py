@@ -1,137 +1,232 @@
-"""The packed engine beside its peers, in one run on one core: `python -m benchmarks.engine [out.json]`.
+"""The packed engine beside its peers, in one run: `python -m benchmarks.engine [out.json]`.
 
-196-64-64-10, batch 32, DFA on random data, every model with a data order of its own. A model-step is one update of one
-model. Peers: a plain PyTorch loop over models, and `vmap(grad)` over the same number of models; and the rate of the
-best matrix product of the engine's largest shape, as a share of which the engine's arithmetic is given.
+Batch 32 on random data, every model with a data order of its own. A model-step is one update of one model. Machines
+are noisy: what counts are the ratios, all taken in this run.
 """
 
 import itertools
 import json
+import multiprocessing
+import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[_name] = "1"  # as in a worker, and before torch is imported
+os.environ["MKL_CBWR"] = "AUTO"
+
 import torch
-from torch import Tensor
 
+from benchmarks import peers
+from services.domain.architecture import architecture
+from services.domain.ports import PackEnded, PackOrder, Resources
+from services.domain.schedule import total_steps, trace_steps
 from services.domain.spec import TrialConfig, TrialSpec
+from services.packing import member_bytes
+from workers.pack import describe, run_pack
 from workers.training import products
-from workers.training.data import Dataset, Split
-from workers.training.engine import Pack
+from workers.training.data.library import DataLibrary
+from workers.training.data.sources import Resident, Samples
+from workers.training.pack import Pack
 
-WIDTHS = (196, 64, 64, 10)
-BATCH = 32
-SAMPLES = 3200
-PACKS = (1, 8, 64)
-SECONDS = 2.0
+SHAPES: dict[str, dict[str, Any]] = {
+    "196-64-64-10": {"data": {"name": "mnist", "size": 14}, "model": {"hidden": [64, 64]}},
+    "588-100-100-100-10": {"data": {"name": "cifar10", "size": 14}, "model": {"hidden": [100, 100, 100]}},
+    "784-1000-1000-10": {"data": {"name": "mnist"}, "model": {"hidden": [1000, 1000]}},
+    "cnn 14x14, 3 x 16 channels of 4x4": {
+        "data": {"name": "mnist", "size": 14},
+        "model": {"kind": "cnn", "conv": {"channels": [16, 16, 16], "kernel": 4}, "hidden": []},
+    },
+}
+REFERENCE = "196-64-64-10"
+PACKS = (1, 4, 16, 64)
+SAMPLES = 6400
+SECONDS = 1.0
 
 
 def main() -> None:
-    matmul = products.configure()
-    generator = torch.Generator().manual_seed(0)
-    x_NI = torch.randn(SAMPLES, WIDTHS[0], generator=generator)
-    split = Split(x_NI=x_NI, y_N=torch.randint(0, WIDTHS[-1], (SAMPLES,), generator=generator))
-    dataset = Dataset(train=split, test=split, classes=WIDTHS[-1])
-    rates = {f"packed {rule} P={p}": packed(dataset, rule, p) for rule in ("dfa", "bp", "fa") for p in PACKS}
-    rates["plain loop dfa"] = plain_loop(split)
-    rates["vmap(grad) bp P=64"] = vmap_grad(split, 64)
-    product = product_flops()
-    ours = rates["packed dfa P=64"]
-    result = {
-        "matmul": matmul,
-        "model_steps_per_second": {name: round(rate) for name, rate in rates.items()},
-        "packed dfa over plain loop": round(ours / rates["plain loop dfa"], 1),
-        "packed bp over vmap(grad)": round(rates["packed bp P=64"] / rates["vmap(grad) bp P=64"], 1),
-        "share of the best product's GFLOP/s": round(ours * dfa_flops() / product, 2),
-        "best product GFLOP/s": round(product / 1e9),
+    result: dict[str, Any] = {"matmul": products.configure(), "torch": torch.__version__, "batch": peers.BATCH}
+    result["model-steps/s on one core"] = {
+        shape: {rule: by_pack(document, rule) for rule in ("dfa", "bp", "fa")} for shape, document in SHAPES.items()
     }
-    print(json.dumps(result, indent=1))
+    widths = architecture(configuration(SHAPES[REFERENCE], "dfa")).widths
+    x_NI, y_N = random_data(widths[0], widths[-1])
+    ours = {rule: max(result["model-steps/s on one core"][REFERENCE][rule].values()) for rule in ("dfa", "bp")}
+    loop, lean = rate(peers.autograd_loop(widths, x_NI, y_N)), rate(peers.lean_loop(widths, x_NI, y_N))
+    vmap = max(p * rate(peers.vmap_grad(widths, x_NI, y_N, p)) for p in (16, 64))
+    product = max(peers.best_product(rate, (p, peers.BATCH, widths[0], widths[1])) for p in (16, 64))
+    result[f"peers on {REFERENCE}"] = {
+        "DFA loop, modules and autograd, model-steps/s": round(loop),
+        "DFA loop by hand, model-steps/s": round(lean),
+        "vmap(grad), model-steps/s": round(vmap),
+        "best product, GFLOP/s": round(product / 1e9, 1),
+        "ceiling at the best product's rate, model-steps/s": round(product / dfa_flops(widths)),
+    }
+    result[f"ratios on {REFERENCE}"] = {
+        "dfa over the loop with autograd": round(ours["dfa"] / loop, 1),
+        "dfa over the loop by hand": round(ours["dfa"] / lean, 1),
+        "bp over vmap(grad)": round(ours["bp"] / vmap, 1),
+        "share of the best product's rate": round(ours["dfa"] * dfa_flops(widths) / product, 2),
+        "two processes over one": round(two_processes(), 2),
+        "share of tracing at default settings": round(trace_share(), 3),
+        "through a Ray actor over directly": round(through_ray(), 2),
+    }
+    result["memory of a pack, MiB"] = memory()
+    text = json.dumps(result, indent=1)
+    print(text)
     if len(sys.argv) > 1:
-        Path(sys.argv[1]).write_text(json.dumps(result, indent=1) + "\n")
+        Path(sys.argv[1]).write_text(text + "\n")
 
 
-def packed(dataset: Dataset, rule: str, p: int) -> float:
-    """Model-steps per second of the engine with packs of p."""
-    config = TrialConfig.model_validate({"model": {"hidden": list(WIDTHS[1:-1])}, "rule": {"name": rule}})
+def by_pack(document: dict[str, Any], rule: str) -> dict[str, int]:
+    """Model-steps per second by pack size."""
+    rates = {}
+    for p in PACKS:
+        if p * member_bytes(configuration(document, rule)) > 2**30:
+            break
+        pack = packed(document, rule, p)
+        rates[f"P={p}"] = round(p * rate(lambda _, pack=pack: pack.advance()))  # type: ignore[misc]
+    return rates
+
+
+def packed(document: dict[str, Any], rule: str, p: int) -> Pack:
+    """A pack of p trials on random data."""
+    config = configuration(document, rule)
     trials = [TrialSpec(config=config, seed=seed) for seed in range(p)]
-    pack = Pack.start(trials, range(p), dataset, torch.device("cpu"), torch.float32)
+    network = architecture(config)
+    x_NI, y_N = random_data(network.widths[0], network.widths[-1])
+    samples = Samples(x_NI, y_N.expand(p, -1))
+    products.choose(0)
+    source = Resident(trials, samples, samples)
+    pack = Pack.start(trials, range(p), network, source, torch.device("cpu"), torch.float32)
     products.choose(pack.smallest_product)
-    return p * rate(pack.step)
+    return pack
 
 
-def plain_loop(split: Split) -> float:
-    """Model-steps per second of DFA as one writes it in PyTorch: one model, one Linear per layer."""
-    layers = [torch.nn.Linear(i, o, bias=False) for i, o in itertools.pairwise(WIDTHS)]
-    feedback = [torch.rand(WIDTHS[-1], width) * 2 - 1 for width in WIDTHS[1:-1]]
-
-    @torch.no_grad()
-    def step(number: int) -> None:
-        chosen = torch.randperm(SAMPLES)[:BATCH] if number % 100 == 0 else _batch(number)
-        x, y = split.x_NI[chosen], split.y_N[chosen]
-        h1 = torch.tanh(layers[0](x))
-        h2 = torch.tanh(layers[1](h1))
-        e = torch.softmax(layers[2](h2), dim=1)
-        e[torch.arange(len(y)), y] -= 1
-        delta2 = (e @ feedback[1]) * (1 - h2**2)
-        delta1 = (e @ feedback[0]) * (1 - h1**2)
-        for layer, delta, below in zip(layers, (delta1, delta2, e), (x, h1, h2), strict=True):
-            layer.weight -= 0.001 * delta.T @ below
-
-    return rate(step)
+def configuration(document: dict[str, Any], rule: str) -> TrialConfig:
+    return TrialConfig.model_validate({**document, "rule": {"name": rule}})
 
 
-def vmap_grad(split: Split, p: int) -> float:
-    """Model-steps per second of backpropagation by `torch.func`, p models at once."""
-    shapes = itertools.pairwise(WIDTHS)
-    weights = tuple(torch.randn(p, i, o) / i**0.5 for i, o in shapes)
-
-    def loss(W: tuple[Tensor, ...], x: Tensor, y: Tensor) -> Tensor:
-        for w in W[:-1]:
-            x = torch.tanh(x @ w)
-        return torch.nn.functional.cross_entropy(x @ W[-1], y, reduction="sum")
-
-    gradient: Callable[..., Any] = torch.func.vmap(torch.func.grad(loss))
-
-    def step(number: int) -> None:
-        chosen = torch.stack([_batch(number + member) for member in range(p)])
-        for w, g in zip(weights, gradient(weights, split.x_NI[chosen], split.y_N[chosen]), strict=True):
-            w.sub_(g, alpha=0.001)
-
-    return p * rate(step)
+def random_data(inputs: int, outputs: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(SAMPLES, inputs, generator=generator), torch.randint(0, outputs, (SAMPLES,), generator=generator)
 
 
-def product_flops() -> float:
-    """FLOP/s of the best batched product of the first layer's shape, over the two libraries."""
-    x, w = torch.randn(64, BATCH, WIDTHS[0]), torch.randn(64, WIDTHS[0], WIDTHS[1])
-    out = torch.empty(64, BATCH, WIDTHS[1])
-    best = 0.0
-    for smallest in (0, 2**40):
-        products.choose(smallest)
-        best = max(best, rate(lambda _: torch.bmm(x, w, out=out)))
-    return best * 2 * 64 * BATCH * WIDTHS[0] * WIDTHS[1]
+def two_processes() -> float:
+    """Model-steps per second of two workers at once, over those of one alone."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(2) as pool:
+        pool.map(_worker, [0.1, 0.1])  # both have started
+        [alone] = pool.map(_worker, [3 * SECONDS])
+        together = sum(pool.map(_worker, [3 * SECONDS] * 2, chunksize=1))
+    return together / alone
 
 
-def dfa_flops() -> int:
+def _worker(seconds: float) -> float:
+    products.configure()
+    pack = packed(SHAPES[REFERENCE], "dfa", 64)
+    return rate(lambda _: pack.advance(), seconds)
+
+
+def trace_share() -> float:
+    """Time of all trace points of a default training over the whole, from the times of one point and one step."""
+    pack = packed(SHAPES[REFERENCE], "dfa", 64)
+    step, point = (1 / rate(call) for call in (lambda _: pack.advance(), lambda _: pack.trace_point()))
+    total = total_steps(pack.config)
+    points = len(trace_steps(total, pack.config.trace.points_per_decade))
+    return points * point / (points * point + total * step)
+
+
+def through_ray() -> float:
+    """Speed of a pack run by an actor over that of the same pack run here; the actor is up already."""
+    import logging
+    import warnings
+
+    import ray
+
+    from workers.cluster.executor import RayExecutor
+
+    document = {"model": {"hidden": [64, 64]}, "train": {"epochs": 60}, "trace": {"points_per_decade": 4}}
+    trials = [TrialSpec(config=configuration(document, "dfa"), seed=seed) for seed in range(64)]
+    resources = Resources(cpu=1, gpu=0)
+    library = DataLibrary()
+    order = PackOrder(pack_id=1, trial_ids=range(64), trials=trials, resources=resources)
+    provenance = describe("cpu", "", "")
+    warnings.simplefilter("ignore")
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    executor = RayExecutor(library)
+    try:
+        while not executor.has_room(resources):
+            executor.poll()
+            time.sleep(0.05)
+        ratios = []
+        for _ in range(3):
+            started = time.perf_counter()
+            list(run_pack(order, library, provenance, set))
+            here = time.perf_counter() - started
+            started = time.perf_counter()
+            executor.start(order)
+            while not any(isinstance(report, PackEnded) for report in executor.poll()):
+                time.sleep(0.02)
+            ratios.append(here / (time.perf_counter() - started))
+    finally:
+        executor.close()
+        ray.shutdown()
+    return sorted(ratios)[1]
+
+
+def memory() -> dict[str, dict[str, float]]:
+    """Peak of a process that trains and traces a pack of 64, above one with the data alone; and by the formula."""
+    context = multiprocessing.get_context("spawn")
+    found = {}
+    for shape in (REFERENCE, "588-100-100-100-10"):
+        with context.Pool(1, maxtasksperchild=1) as pool:
+            peak = pool.apply(_peak, (SHAPES[shape],))
+        formula = 64 * member_bytes(configuration(SHAPES[shape], "dfa")) / 2**20
+        found[shape] = {"while training": peak[0], "with trace points": peak[1], "formula, training": round(formula, 1)}
+    return found
+
+
+def _peak(document: dict[str, Any]) -> tuple[float, float]:
+    products.configure()
+    small = packed(document, "dfa", 1)
+    small.advance()
+    small.trace_point()
+    base = _memory("VmRSS")
+    pack = packed(document, "dfa", 64)
+    peaks = []
+    for measured in (pack.advance, pack.trace_point):
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from what is resident now
+        for _ in range(5):
+            measured()
+        peaks.append(round(_memory("VmHWM") - base, 1))
+    return peaks[0], peaks[1]
+
+
+def _memory(name: str) -> float:
+    """Resident memory of this process now (VmRSS) or at its peak (VmHWM), MiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
+
+
+def dfa_flops(widths: list[int]) -> int:
     """FLOPs of one model-step: forward and weight gradients of all layers, and the projections of the error."""
-    parameters = sum(i * o for i, o in itertools.pairwise(WIDTHS))
-    return 4 * BATCH * parameters + 2 * BATCH * WIDTHS[-1] * sum(WIDTHS[1:-1])
+    parameters = sum(i * o for i, o in itertools.pairwise(widths))
+    return 4 * peers.BATCH * parameters + 2 * peers.BATCH * widths[-1] * sum(widths[1:-1])
 
 
-def rate(step: Callable[[int], object]) -> float:
+def rate(step: Callable[[int], object], seconds: float = SECONDS) -> float:
     """Calls per second, after a warm-up."""
-    for number in range(10):
+    for number in range(5):
         step(number)
-    number, started = 10, time.perf_counter()
-    while time.perf_counter() - started < SECONDS:
+    number, started = 5, time.perf_counter()
+    while time.perf_counter() - started < seconds:
         step(number)
         number += 1
-    return (number - 10) / (time.perf_counter() - started)
-
-
-def _batch(number: int) -> Tensor:
-    return torch.arange(number * BATCH, (number + 1) * BATCH) % SAMPLES
+    return (number - 5) / (time.perf_counter() - started)
 
 
 if __name__ == "__main__":

@@ -200,11 +200,18 @@ def _matched(network: Architecture, weights: Sequence[Matrix]) -> list[Matrix]:
 
 
 def _repeated(trial: TrialSpec, l: int, layer: shapes.Layer, outputs: int, *, last: bool) -> Matrix:
-    """One number per channel, the same at every position; the last hidden layer has feedback of its own everywhere."""
-    if last or not isinstance(layer, shapes.Conv):
-        return stream_of(trial, Purpose.FEEDBACK, f"{l}").normal(size=(outputs, layer.outputs))
-    per_channel = stream_of(trial, Purpose.FEEDBACK, f"{l}").normal(size=(outputs, layer.filters))
-    return np.tile(per_channel, (1, layer.pooled_side**2))
+    """The same at every position: a number per channel, or per entry of a token.
+
+    As in the authors' code, the last hidden layer of a convolutional network has feedback of its own everywhere.
+    """
+    generator = stream_of(trial, Purpose.FEEDBACK, f"{l}")
+    match layer:
+        case shapes.Conv() if not last:
+            return np.tile(generator.normal(size=(outputs, layer.filters)), (1, layer.pooled_side**2))
+        case shapes.Embedding() | shapes.Block():
+            return np.tile(generator.normal(size=(outputs, layer.width)), (1, layer.tokens))
+        case _:
+            return generator.normal(size=(outputs, layer.outputs))
 
 
 def _factors(trial: TrialSpec, network: Architecture, weights: Sequence[Matrix]) -> list[Matrix]:

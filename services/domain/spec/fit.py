@@ -21,8 +21,10 @@ def _rule_problem(model: ModelSpec, rule: RuleSpec) -> str | None:
         return f"rule {rule.name} needs at least one hidden layer"
     if model.kind == "transformer" and names & SEQUENTIAL_RULES:
         return f"rule {rule.name} needs a transposed weight matrix, which a transformer block does not have"
-    if feedback.distribution in ("repeated", "svd", "nmf") and not (model.kind == "cnn" and names & DIRECT_RULES):
+    if feedback.distribution in ("svd", "nmf") and not (model.kind == "cnn" and names & DIRECT_RULES):
         return f"feedback {feedback.distribution} is direct feedback into convolutions (cnn with dfa or drtp)"
+    if feedback.distribution == "repeated" and not (model.kind in ("cnn", "transformer") and names & DIRECT_RULES):
+        return "feedback repeated is direct feedback into convolutions or tokens (cnn, transformer; dfa, drtp)"
     if feedback.values is not None and (model.kind not in ("mlp", "committee") or len(model.hidden) != 1):
         return "feedback values are for networks of one hidden layer"
     if feedback.values is not None and {len(row) for row in feedback.values} != set(model.hidden):

@@ -29,8 +29,8 @@ class FeedbackSpec(SpecModel):
         "uniform",
         description="`uniform` on [-1, 1], standard `normal`, `positive`: uniform on [0, 1]; `orthogonal`: "
         "F_l^T F_l = 1 for each layer; `orthogonal_across`: the rows of all layers together orthonormal; `matched`: "
-        "the initial weights that lead from the layer to the output. For direct feedback into convolutions: "
-        "`repeated` over space, `svd` and `nmf`: factors of the next layer's connectivity.",
+        "the initial weights that lead from the layer to the output. For direct feedback into convolutions and tokens: "
+        "`repeated` over positions; into convolutions: `svd` and `nmf`, factors of the next layer's connectivity.",
     )
     scale: (
         Literal["inv_sqrt_width", "inv_sqrt_max_width", "inv_sqrt_outputs", "unit_rows"] | Annotated[float, Field(gt=0)]
