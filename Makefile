@@ -55,4 +55,6 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing into $(VENV) with the tools of the tests (once) ..."
 	@$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
+	@# An oracle of the tests: its own dependencies (notebooks, plots) are not needed for that.
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps biotorch==0.0.16
 	@touch $@ $(VENV)/.installed
