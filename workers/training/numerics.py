@@ -3,17 +3,32 @@
 import torch
 from torch import Tensor
 
-from services.domain.spec import DataSpec, ModelSpec, RuleSpec, TraceSpec, TrainSpec, TrialConfig, TrialSpec
+from services.domain.spec import (
+    ConvSpec,
+    DataSpec,
+    ModelSpec,
+    RuleSpec,
+    TraceSpec,
+    TrainSpec,
+    TrialConfig,
+    TrialSpec,
+)
 from workers.training.data.library import DataLibrary
 from workers.training.engine import train
+
+_MODELS = (
+    ModelSpec(hidden=[37, 37]),
+    ModelSpec(hidden=[64, 64], activation="relu"),
+    ModelSpec(kind="cnn", conv=ConvSpec(channels=[5, 7], kernel=3), hidden=[], activation="sigmoid"),
+)
 
 
 def reproducibility(device: torch.device) -> str:
     """`bitwise` when trials of odd shapes give the same bits alone and in a pack on this machine, else `tolerance`."""
-    for width in (37, 64):
+    for model in _MODELS:
         config = TrialConfig(
             data=DataSpec(train_samples=75),
-            model=ModelSpec(hidden=[width, width]),
+            model=model,
             rule=RuleSpec(name="dfa"),
             train=TrainSpec(epochs=2),
             trace=TraceSpec(evaluate_on=100, probe=50),
