@@ -13,7 +13,7 @@ COPY workers workers
 COPY recipes recipes
 RUN pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" -c constraints.txt .
 
-RUN useradd --create-home alignsweep && mkdir /data && chown alignsweep /data
+RUN useradd --create-home alignsweep && mkdir -p /data/sets /data/store && chown -R alignsweep /data
 USER alignsweep
 ENV ALIGNSWEEP_HOME=/data ALIGNSWEEP_DATA_ROOT=/data/sets RAY_USAGE_STATS_ENABLED=0 PYTHONUNBUFFERED=1
 EXPOSE 8642

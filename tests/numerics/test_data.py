@@ -12,10 +12,11 @@ from services.domain.architecture import architecture
 from services.domain.errors import DataUnavailable
 from services.domain.spec import DataSpec
 from tests.numerics.trials import CNN, LIBRARY, start, trial
+from workers.training.connectivity import dense_map
 from workers.training.data.library import DataLibrary
 from workers.training.data.random import Teacher, regression
 from workers.training.data.sources import noisy_labels
-from workers.training.feedback import dense_map, draw_direct
+from workers.training.feedback import draw_direct
 from workers.training.initial import draw_parameters
 
 # --- images -----------------------------------------------------------------------------------------------------------

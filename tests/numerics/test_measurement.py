@@ -12,9 +12,10 @@ from services.domain.spec import TrialConfig, TrialSpec
 from tests.numerics.test_networks import CONV, batch_for, chain, feedback_for, mlp, signals_of
 from tests.numerics.trials import COMMITTEE, run, start, trial
 from workers.training import committee
-from workers.training.alignment import Directions, mean_sample_cosine, measure, paper_cosine
+from workers.training.alignment import mean_sample_cosine, measure, paper_cosine
+from workers.training.connectivity import dense_map
 from workers.training.data.random import Teacher
-from workers.training.feedback import dense_map
+from workers.training.directions import Directions
 from workers.training.pack import Pack
 from workers.training.rules import Backprop, DirectFeedbackAlignment, FeedbackAlignment, Rule, Shallow
 

@@ -14,7 +14,7 @@ from services.domain.spec import TrialSpec
 from tests.numerics.trials import CNN, TRANSFORMER, run, start, trial
 from workers.training import losses
 from workers.training.activations import ACTIVATIONS
-from workers.training.alignment import Directions
+from workers.training.directions import Directions
 from workers.training.layers import LINEAR, make_layer
 from workers.training.network import Network, Signals
 from workers.training.rules import (

@@ -11,7 +11,7 @@ from services.domain.results import Outcome
 from services.domain.spec import TrialSpec
 from services.domain.states import Reason
 from tests.numerics.trials import CNN, COMMITTEE, CPU, LIBRARY, TRANSFORMER, rows_of, run, start, trial
-from workers.training import engine
+from workers.training import engine, state
 from workers.training.engine import Progress, train
 from workers.training.streams import Purpose, stream
 
@@ -127,7 +127,7 @@ def test_resumed_at_any_step_in_another_pack_a_trial_is_the_same_to_the_bit(name
     pack = engine.start(trials, range(4), library=LIBRARY, device=CPU)
     for _ in range(stop):
         pack.advance()
-    states = pack.states()
+    states = state.states(pack)
     chosen = [3, 1]
     resumed = run([trials[slot] for slot in chosen], resume=[states[slot] for slot in chosen])
     for place, slot in enumerate(chosen):
@@ -136,10 +136,10 @@ def test_resumed_at_any_step_in_another_pack_a_trial_is_the_same_to_the_bit(name
 
 def test_a_pack_resumes_from_one_step() -> None:
     pack = start(trial(0), trial(1))
-    early = pack.states()
+    early = state.states(pack)
     pack.advance()
     with pytest.raises(ValueError, match="all at one step"):
-        pack.restore([early[0], pack.states()[1]])
+        state.restore(pack, [early[0], state.states(pack)[1]])
 
 
 def test_trials_of_different_programs_cannot_share_a_pack() -> None:

@@ -28,8 +28,8 @@ from services.domain.results import MetricColumns, TraceColumns
 from services.domain.spec import DIRECT_RULES, ModelSpec, TrialConfig, TrialSpec
 from workers.training import products
 from workers.training.activations import ACTIVATIONS
-from workers.training.alignment import Directions
 from workers.training.data.sources import Samples, Scripted
+from workers.training.directions import Directions
 from workers.training.layers import LINEAR, make_layer
 from workers.training.network import Network, stack
 from workers.training.optimizers import make_optimizer

@@ -17,7 +17,8 @@ from services.domain.states import Reason
 from workers.training import products
 from workers.training.data.library import DataLibrary
 from workers.training.data.sources import make_source
-from workers.training.pack import Pack, TrialState
+from workers.training.pack import Pack
+from workers.training.state import TrialState, restore, snapshots
 
 _STEPS_BETWEEN_LOOKS = 64
 
@@ -55,7 +56,7 @@ def train(
     products.choose(0)
     pack = start(trials, trial_ids, library=library, device=device, dtype=dtype)
     if resume:
-        pack.restore(resume)
+        restore(pack, resume)
     yield from run(pack, dropped=dropped)
 
 
@@ -97,7 +98,7 @@ def run(pack: Pack, *, dropped: Callable[[], Collection[int]] = frozenset) -> It
                 metrics=point.metrics,
                 traces=point.traces,
                 orders=point.orders,
-                snapshots=pack.snapshots() if step in kept else [],
+                snapshots=snapshots(pack) if step in kept else [],
                 outcomes=ended,
                 model_steps=model_steps,
             )

@@ -10,7 +10,8 @@ from torch import Tensor
 from services.domain import architecture as shapes
 from services.domain.architecture import Architecture
 from services.domain.spec import ModelSpec, TrialSpec
-from workers.training.feedback import Matrix, draw_direct, orthonormal_rows
+from workers.training.connectivity import Matrix
+from workers.training.feedback import draw_direct, orthonormal_rows
 from workers.training.network import stack
 from workers.training.streams import Purpose, stream_of
 

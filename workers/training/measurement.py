@@ -11,8 +11,9 @@ from torch import Tensor
 from services.domain.results import MetricColumns, OrderColumns, TraceColumns
 from services.domain.spec import TrialSpec
 from workers.training import alignment, committee, losses
-from workers.training.alignment import Directions, LayerAlignment
+from workers.training.alignment import LayerAlignment
 from workers.training.data.sources import Online, Samples, Source
+from workers.training.directions import Directions
 from workers.training.network import Network, Signals
 from workers.training.rules import DirectFeedbackAlignment, FeedbackAlignment, Rule
 

@@ -1,20 +1,18 @@
 """The state of a pack while it trains: every tensor has a leading axis over the trials that are still in it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from services.domain.architecture import Architecture
-from services.domain.results import Outcome, Snapshot
+from services.domain.results import Outcome
 from services.domain.spec import TrialConfig, TrialSpec
 from services.domain.states import Reason
 from workers.training import losses, measurement
 from workers.training.activations import ACTIVATIONS
-from workers.training.alignment import Directions
 from workers.training.data.sources import Source
+from workers.training.directions import Directions
 from workers.training.feedback import raw_scales, stacked_feedback
 from workers.training.initial import draw_parameters, stacked_parameters
 from workers.training.layers import LINEAR, Layer, make_layer
@@ -25,17 +23,6 @@ from workers.training.rules import Backprop, KolenPollack, Rule, TargetProjectio
 
 _RING = 64
 """Steps whose errors are kept for a later look at whether they were finite."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrialState:
-    """Everything that the future of a trial depends on, after `step` updates; tensors without a pack axis.
-
-    Random streams need no state: each is a function of seed, purpose and step.
-    """
-
-    step: int
-    tensors: dict[str, Tensor]
 
 
 class Pack:
@@ -213,46 +200,22 @@ class Pack:
         self._error_sums = self._error_sums.index_select(1, index)
         self._set_rates()
 
-    def states(self) -> list[TrialState]:
-        """The state of every trial now, as copies on the CPU."""
-        stacked = self._state_tensors()
-        return [
-            TrialState(step=self.step, tensors={name: tensor[p].cpu().clone() for name, tensor in stacked.items()})
-            for p in range(len(self.ids))
-        ]
+    def tensors(self) -> dict[str, Tensor]:
+        """Stacked tensors that change while training, by what they belong to and their number there."""
+        tensors = {
+            f"parameters:{l}:{place}": parameter
+            for l, layer in enumerate(self.network.parameters)
+            for place, parameter in enumerate(layer)
+        }
+        learned = self.rule.B if isinstance(self.rule, KolenPollack | WeightMirror) else []
+        tensors |= {f"feedback:{l}:0": B for l, B in enumerate(learned) if B.numel()}
+        for key, buffers in self.optimizer.state.items():
+            tensors |= {f"optimizer:{key}:{place}": buffer for place, buffer in enumerate(buffers)}
+        return tensors
 
-    def restore(self, states: Sequence[TrialState]) -> None:
-        """Go on from these states, one per trial in order. Raises ValueError where they are of different steps."""
-        if len({state.step for state in states}) != 1 or len(states) != len(self.ids):
-            raise ValueError("a pack resumes from one state per trial, all at one step")
-        self.step = self._looked_until = states[0].step
-        device = self._error_sums.device
-        self.optimizer.state.clear()
-        for name in sorted(states[0].tensors, key=_place):
-            stacked = torch.stack([state.tensors[name] for state in states]).to(device)
-            kind, key, place = name.split(":")
-            match kind:
-                case "parameters":
-                    self.network.parameters[int(key)][int(place)].copy_(stacked)
-                case "feedback":
-                    _learned_feedback(self.rule)[int(key)].copy_(stacked)
-                case _:
-                    self.optimizer.state.setdefault(key, []).append(stacked)
-
-    def snapshots(self) -> list[Snapshot]:
-        """The weights of every trial now, as safetensors: parameter i of layer l is `layer<l>.<i>`."""
-        return [
-            Snapshot(trial_id=trial_id, step=self.step, safetensors=safetensors.torch.save(tensors))
-            for trial_id, tensors in zip(self.ids, self._named_weights(), strict=True)
-        ]
-
-    def _named_weights(self) -> list[dict[str, Tensor]]:
-        named: list[dict[str, Tensor]] = [{} for _ in self.ids]
-        for l, layer in enumerate(self.network.parameters[1:], start=1):
-            for place, parameter in enumerate(layer):
-                for p in range(len(self.ids)):
-                    named[p][f"layer{l}.{place}"] = parameter[p].contiguous().cpu()
-        return named
+    def resume_at(self, step: int) -> None:
+        """Count from this step: the tensors are those after so many updates."""
+        self.step = self._looked_until = step
 
     def _set_rates(self) -> None:
         """What follows from the trials alone: their base rates, and whether they sum or average over the batch."""
@@ -290,18 +253,6 @@ class Pack:
         if isinstance(rule, KolenPollack) and l > 1:
             self.optimizer.update(f"{l} feedback", layer, [rule.B[l]], saved, delta, rate_P11, self.step)
 
-    def _state_tensors(self) -> dict[str, Tensor]:
-        """Stacked tensors that change while training, by name."""
-        tensors = {
-            f"parameters:{l}:{place}": parameter
-            for l, layer in enumerate(self.network.parameters)
-            for place, parameter in enumerate(layer)
-        }
-        tensors |= {f"feedback:{l}:0": B for l, B in enumerate(_learned_feedback(self.rule)) if B.numel()}
-        for key, buffers in self.optimizer.state.items():
-            tensors |= {f"optimizer:{key}:{place}": buffer for place, buffer in enumerate(buffers)}
-        return tensors
-
 
 def _layers(architecture: Architecture, config: TrialConfig) -> list[Layer]:
     """Layers at index l; the last one has no activation. Index 0 is a place holder."""
@@ -314,14 +265,3 @@ def _layers(architecture: Architecture, config: TrialConfig) -> list[Layer]:
 def _measured(rule: Rule, *others: Rule | None) -> Rule:
     """Of the rules between which a trial switches, the one to hold against backpropagation."""
     return next((r for r in (rule, *others) if r is not None and not isinstance(r, Backprop)), rule)
-
-
-def _learned_feedback(rule: Rule) -> list[Tensor]:
-    """Feedback that training changes."""
-    return rule.B if isinstance(rule, KolenPollack | WeightMirror) else []
-
-
-def _place(name: str) -> tuple[str, int]:
-    """Sort key of a state tensor's name: by what it belongs to, then by its number there."""
-    owner, _, place = name.rpartition(":")
-    return owner, int(place)
