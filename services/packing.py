@@ -38,6 +38,9 @@ def pack_limit(config: TrialConfig, resources: Resources) -> int:
     return max(1, min(_MAX_PACK_CPU, _CACHE_BYTES // member_bytes(config)))
 
 
-def spread(waiting: int, capacity: int, limit: int) -> int:
-    """Size of the next pack when `waiting` trials are due: at the end of a sweep all workers share what is left."""
-    return max(1, min(limit, math.ceil(waiting / max(1, capacity))))
+def spread(unfinished: int, capacity: int, limit: int) -> int:
+    """Size of the next pack: at the end of a sweep all workers share what is left.
+
+    `unfinished` trials wait or run already; each worker is due an equal share of them.
+    """
+    return max(1, min(limit, math.ceil(unfinished / max(1, capacity))))

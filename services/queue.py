@@ -59,8 +59,8 @@ def claim(
     if head is None:
         return None
     limit = pack_limit(TrialConfig.model_validate(head.config), resources)
-    waiting = session.execute(sql.WAITING, {**kind, "enough": limit * max(1, capacity)}).scalar_one()
-    size = min(spread(waiting, capacity, limit), head.pack_limit or limit)
+    unfinished = session.execute(sql.OPEN, {**kind, "enough": limit * max(1, capacity)}).scalar_one()
+    size = min(spread(unfinished, capacity, limit), head.pack_limit or limit)
     chosen = session.execute(
         sql.CLAIM, {"pack_key": head.pack_key, "size": size, "dispatcher": dispatcher, "ttl": ttl}
     ).all()

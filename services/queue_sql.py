@@ -33,13 +33,17 @@ HEAD = text("""
     JOIN groups ON groups.id = head.group_id
 """)
 
-# How many trials wait for such workers, counted no further than matters for the size of a pack.
-WAITING = text("""
-    SELECT count(*) FROM (
-        SELECT FROM trials
-        WHERE state = 'queued' AND cpu = :cpu AND gpu = :gpu AND run_after <= now()
-        LIMIT :enough
-    ) AS waiting
+# How many trials wait for such workers or run on them, counted no further than matters for the size of a pack.
+OPEN = text("""
+    SELECT
+        (SELECT count(*) FROM (
+            SELECT FROM trials
+            WHERE state = 'queued' AND cpu = :cpu AND gpu = :gpu AND run_after <= now()
+            LIMIT :enough
+        ) AS waiting)
+        + (SELECT count(*) FROM (
+            SELECT FROM trials WHERE pack_id IS NOT NULL AND cpu = :cpu AND gpu = :gpu LIMIT :enough
+        ) AS running)
 """)
 
 # A pack, and its trials running under it, in one statement.

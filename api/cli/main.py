@@ -227,7 +227,7 @@ def _show_table(client: Client, sweep_id: int, output: Format) -> None:
     groups = client.stats(sweep_id)
     axes = list(dict.fromkeys(path for group in groups for path in group["varied"]))
     depth = max((len(group["layers"]) for group in groups), default=0)
-    columns = [*(axis.split(".")[-1] for axis in axes), "n", "test acc %", *(f"GA {i}" for i in range(1, depth))]
+    columns = [*_short_names(axes), "n", "test acc %", *(f"GA {i}" for i in range(1, depth))]
     columns += [f"WA {i}" for i in range(2, depth + 1)]
     rows = []
     for group in groups:
@@ -242,6 +242,12 @@ def _show_table(client: Client, sweep_id: int, output: Format) -> None:
             ]
         )
     show(columns, rows, output, title="Final test accuracy, gradient (GA) and weight alignment (WA) per layer")
+
+
+def _short_names(axes: list[str]) -> list[str]:
+    """The last word of each dotted path, the whole path where two axes end in the same word."""
+    last = [axis.split(".")[-1] for axis in axes]
+    return [axis if last.count(word) > 1 else word for axis, word in zip(axes, last, strict=True)]
 
 
 def _layer(layers: dict[int, dict[str, Any]], number: int, name: str) -> str | None:

@@ -250,7 +250,7 @@ def test_claims_read_an_index_however_many_trials_are_over(session: Session, eng
     session.commit()
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE trials"))
-    for query in (queue_sql.KINDS, queue_sql.WAITING):
+    for query in (queue_sql.KINDS, queue_sql.OPEN):
         plan = "\n".join(session.execute(text(f"EXPLAIN {query.text}"), {"cpu": 1, "gpu": 0, "enough": 10}).scalars())
         assert "ix_trials_queue" in plan, plan
         assert "Seq Scan on trials" not in plan

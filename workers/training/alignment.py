@@ -72,7 +72,7 @@ def measure(
         if isinstance(rule, Backprop) or l == depth:
             continue
         columns["ga"][l - 1] = cosine([delta_own], [delta_true])
-        columns["ratio"][l - 1] = quotient(frobenius(delta_own), frobenius(delta_true))
+        columns["ratio"][l - 1] = quotient(frobenius(delta_own.double()), frobenius(delta_true.double()))
         layer, saved = network.layers[l], signals.passed.saved[l]
         columns["wga"][l - 1] = _cosine(
             layer.gradients(network.parameters[l], saved, delta_own)[0],
@@ -104,6 +104,7 @@ def mean_sample_cosine(own: Sequence[Tensor], true: Sequence[Tensor]) -> Tensor:
 
     `own`, `true`: one (P, B, n_l) per layer. Samples of which one delta is zero have no cosine and are left out.
     """
+    own, true = [a.double() for a in own], [b.double() for b in true]  # the squares of small deltas would underflow
     dot_PB = _sum([(a * b).sum(-1) for a, b in zip(own, true, strict=True)])
     norms_PB = _sum([a.square().sum(-1) for a in own]).sqrt() * _sum([b.square().sum(-1) for b in true]).sqrt()
     defined_PB = norms_PB > 0
@@ -146,15 +147,16 @@ def _over_layers(cosine: Cosine, pairs: Sequence[tuple[Tensor, Tensor]], undefin
 def _participation(delta_PBH: Tensor) -> Tensor:
     """(tr G)^2 / frobenius(G)^2 of the deltas' Gram matrix G, (P,): how many directions they span, evenly weighted."""
     batch, width = delta_PBH.shape[1:]
+    delta_PBH = delta_PBH.double()  # the squares of small deltas would underflow
     gram = torch.bmm(delta_PBH, delta_PBH.mT) if batch < width else torch.bmm(delta_PBH.mT, delta_PBH)
     trace_P = gram.diagonal(dim1=-2, dim2=-1).sum(-1)
-    # Normalised first: the squares of small deltas would underflow.
     scaled = gram / torch.where(trace_P > 0, trace_P, 1.0)[:, None, None]
     return torch.where(trace_P > 0, 1 / scaled.square().sum((1, 2)), torch.nan)
 
 
 def _cosine(a: Tensor, b: Tensor) -> Tensor:
     """Of each member's matrices, flattened, (P,)."""
+    a, b = a.double(), b.double()
     return quotient((a * b).sum((1, 2)), frobenius(a) * frobenius(b))
 
 

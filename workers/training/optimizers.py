@@ -38,7 +38,7 @@ class Optimizer(Protocol):
 
 @dataclass
 class PlainSgd:
-    """W -= rate * gradient, in one product; weight decay shrinks the weights first."""
+    """W -= rate * gradient, in one product; weight decay apart."""
 
     decay_P11: Tensor | None
     state: State = field(default_factory=dict)
@@ -47,10 +47,13 @@ class PlainSgd:
     def update(
         self, key: str, layer: Layer, parameters: Parameters, saved: Any, delta: Tensor, rate_P11: Tensor, step: int
     ) -> None:
-        if self.decay_P11 is not None:
-            for parameter in parameters:
-                parameter.mul_(1 - rate_P11 * self.decay_P11)
+        if self.decay_P11 is None:
+            layer.descend(parameters, saved, delta)
+            return
+        decays = [parameter * (rate_P11 * self.decay_P11) for parameter in parameters]
         layer.descend(parameters, saved, delta)
+        for parameter, decay in zip(parameters, decays, strict=True):
+            parameter.sub_(decay)
 
     def select(self, index: Tensor) -> "PlainSgd":
         return PlainSgd(select(self.decay_P11, index))

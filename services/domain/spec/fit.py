@@ -25,13 +25,19 @@ def _rule_problem(model: ModelSpec, rule: RuleSpec) -> str | None:
         return f"feedback {feedback.distribution} is direct feedback into convolutions (cnn with dfa or drtp)"
     if feedback.distribution == "repeated" and not (model.kind in ("cnn", "transformer") and names & DIRECT_RULES):
         return "feedback repeated is direct feedback into convolutions or tokens (cnn, transformer; dfa, drtp)"
+    if feedback.distribution == "matched" and (model.kind == "transformer" or _pooled(model)):
+        return "feedback matched needs layers that are matrices: no transformer, no pooling"
     if feedback.values is not None and (model.kind not in ("mlp", "committee") or len(model.hidden) != 1):
         return "feedback values are for networks of one hidden layer"
     if feedback.values is not None and {len(row) for row in feedback.values} != set(model.hidden):
         return f"each row of feedback values needs one number per hidden unit, {model.hidden[0]}"
-    if feedback.distribution in ("svd", "nmf") and (model.conv.padding or model.conv.pool > 1):
+    if feedback.distribution in ("svd", "nmf") and (model.conv.padding or _pooled(model)):
         return f"feedback {feedback.distribution} needs convolutions without padding and pooling"
     return None
+
+
+def _pooled(model: ModelSpec) -> bool:
+    return model.kind == "cnn" and model.conv.pool > 1
 
 
 def _model_problem(data: DataSpec, model: ModelSpec, rule: RuleSpec) -> str | None:

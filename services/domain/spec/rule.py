@@ -88,6 +88,7 @@ class RuleSpec(SpecModel):
 
     @model_validator(mode="after")
     def _switch_keeps_the_feedback(self) -> "RuleSpec":
-        if self.switch is not None and {self.name, self.switch.to} - {"bp", "shallow", "fa"} - {"bp", "shallow", "dfa"}:
+        names = {self.name, self.switch.to} if self.switch else set()
+        if not (names <= {"bp", "shallow", "fa"} or names <= {"bp", "shallow", "dfa"}) and self.switch:
             raise ValueError("switch goes between bp, shallow and one of fa and dfa")
         return self
