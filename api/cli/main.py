@@ -241,6 +241,9 @@ def _show_table(client: Client, sweep_id: int, output: Format) -> None:
                 *(_layer(layers, i, "weight_alignment") for i in range(2, depth + 1)),
             ]
         )
+    if output is Format.TABLE:
+        filled = [place for place in range(len(columns)) if any(row[place] is not None for row in rows)]
+        columns, rows = [columns[place] for place in filled], [[row[place] for place in filled] for row in rows]
     show(columns, rows, output, title="Final test accuracy, gradient (GA) and weight alignment (WA) per layer")
 
 

@@ -20,11 +20,11 @@ MISFITS: list[tuple[dict[str, Any], str]] = [
     ({"model": {"kind": "cnn"}, "data": {"name": "regression"}, "train": {"loss": "mse"}}, "needs images"),
     ({"model": {"kind": "committee", "hidden": [2, 2]}}, "exactly one hidden layer"),
     ({"model": {"kind": "committee", "hidden": [2]}}, "learns from data teacher"),
-    ({"model": {"init": "aligned"}, "rule": {"name": "bp"}}, "follows direct feedback"),
-    ({"rule": {"feedback": {"distribution": "svd"}}}, "direct feedback into convolutions"),
-    ({"rule": {"feedback": {"distribution": "repeated"}}}, "convolutions or tokens"),
+    ({"model": {"init": "aligned"}, "rule": {"name": "fa"}}, "follows direct feedback"),
+    ({"rule": {"feedback": {"distribution": "svd"}}}, "direct feedback .* into a cnn"),
+    ({"rule": {"feedback": {"distribution": "repeated"}}}, "into a cnn or transformer"),
     ({"rule": {"feedback": {"values": [[1.0]]}}}, "networks of one hidden layer"),
-    ({"rule": {"feedback": {"values": [[1.0]]}}, "model": {"hidden": [2]}}, "one number per hidden unit, 2"),
+    ({"rule": {"feedback": {"values": [[1.0]]}}, "model": {"hidden": [2]}}, "10 rows of 2"),
     ({"rule": {"name": "kp", "switch": {"to": "bp", "at_step": 1}}}, "switch goes between"),
     ({"data": {"name": "regression"}}, "loss must be mse or half_mse"),
     ({"data": {"name": "teacher", "label_noise": 0.1}, "train": {"loss": "mse"}}, "has no labels"),
@@ -119,3 +119,14 @@ def test_what_shares_a_pack(change: dict[str, Any], together: bool) -> None:
 def test_two_momenta_share_a_pack() -> None:
     first, second = (TrialConfig.model_validate({"train": {"momentum": m}}) for m in (0.5, 0.9))
     assert shared_configuration(first) == shared_configuration(second)
+
+
+def test_rules_without_feedback_may_stand_beside_any() -> None:
+    """So that one base serves an axis of rules."""
+    for rule in ("bp", "shallow", "dfa"):
+        TrialConfig.model_validate(
+            {
+                "model": {"kind": "transformer", "transformer": {"patch": 2}},
+                "rule": {"name": rule, "feedback": {"distribution": "repeated"}},
+            }
+        )

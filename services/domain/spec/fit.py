@@ -10,29 +10,47 @@ from services.domain.spec.train import TrainSpec
 
 def problems(data: DataSpec, model: ModelSpec, rule: RuleSpec, train: TrainSpec) -> Iterator[str]:
     """What keeps this data, model, rule and training from going together."""
-    yield from filter(None, (_rule_problem(model, rule), _model_problem(data, model, rule), _loss_problem(data, train)))
+    found = (
+        _rule_problem(model, rule),
+        _feedback_problem(data, model, rule),
+        _model_problem(data, model),
+        _loss_problem(data, train),
+    )
+    yield from filter(None, found)
 
 
 def _rule_problem(model: ModelSpec, rule: RuleSpec) -> str | None:
     """Why this rule cannot train this model, if it cannot."""
-    feedback = rule.feedback
     names = {rule.name} | ({rule.switch.to} if rule.switch else set())
     if model.kind == "mlp" and not model.hidden and names != {"bp"}:
         return f"rule {rule.name} needs at least one hidden layer"
     if model.kind == "transformer" and names & SEQUENTIAL_RULES:
         return f"rule {rule.name} needs a transposed weight matrix, which a transformer block does not have"
-    if feedback.distribution in ("svd", "nmf") and not (model.kind == "cnn" and names & DIRECT_RULES):
-        return f"feedback {feedback.distribution} is direct feedback into convolutions (cnn with dfa or drtp)"
-    if feedback.distribution == "repeated" and not (model.kind in ("cnn", "transformer") and names & DIRECT_RULES):
-        return "feedback repeated is direct feedback into convolutions or tokens (cnn, transformer; dfa, drtp)"
-    if feedback.distribution == "matched" and (model.kind == "transformer" or _pooled(model)):
-        return "feedback matched needs layers that are matrices: no transformer, no pooling"
-    if feedback.values is not None and (model.kind not in ("mlp", "committee") or len(model.hidden) != 1):
-        return "feedback values are for networks of one hidden layer"
-    if feedback.values is not None and {len(row) for row in feedback.values} != set(model.hidden):
-        return f"each row of feedback values needs one number per hidden unit, {model.hidden[0]}"
+    if model.init.startswith("aligned") and names & SEQUENTIAL_RULES:
+        return f"init {model.init} follows direct feedback, which rule {rule.name} does not have"
+    return None
+
+
+def _feedback_problem(data: DataSpec, model: ModelSpec, rule: RuleSpec) -> str | None:
+    """Why this feedback does not fit the model. A rule without feedback may stand beside any, on an axis of rules."""
+    feedback = rule.feedback
+    names = {rule.name} | ({rule.switch.to} if rule.switch else set())
+    if not names & (DIRECT_RULES | SEQUENTIAL_RULES):
+        return None
+    positions = {"repeated": ("cnn", "transformer"), "svd": ("cnn",), "nmf": ("cnn",)}.get(feedback.distribution)
+    if positions and (model.kind not in positions or names & SEQUENTIAL_RULES):
+        return f"feedback {feedback.distribution} is direct feedback (dfa, drtp) into a {' or '.join(positions)}"
     if feedback.distribution in ("svd", "nmf") and (model.conv.padding or _pooled(model)):
         return f"feedback {feedback.distribution} needs convolutions without padding and pooling"
+    if feedback.distribution == "matched" and (model.kind == "transformer" or _pooled(model)):
+        return "feedback matched needs layers that are matrices: no transformer, no pooling"
+    if feedback.values is None:
+        return None
+    if model.kind not in ("mlp", "committee") or len(model.hidden) != 1:
+        return "feedback values are for networks of one hidden layer"
+    shape = (data.output_count, model.hidden[0])
+    if len(feedback.values) != shape[0] or {len(row) for row in feedback.values} != {shape[1]}:
+        return f"feedback values need a row per output and a number per hidden unit: {shape[0]} rows of {shape[1]}"
     return None
 
 
@@ -40,7 +58,7 @@ def _pooled(model: ModelSpec) -> bool:
     return model.kind == "cnn" and model.conv.pool > 1
 
 
-def _model_problem(data: DataSpec, model: ModelSpec, rule: RuleSpec) -> str | None:
+def _model_problem(data: DataSpec, model: ModelSpec) -> str | None:
     """Why this model cannot be built, if it cannot."""
     if model.kind in ("cnn", "transformer") and (data.is_random or data.name == "npz"):
         return f"a {model.kind} needs images, not {data.name}"
@@ -50,8 +68,6 @@ def _model_problem(data: DataSpec, model: ModelSpec, rule: RuleSpec) -> str | No
         return f"patches of {model.transformer.patch} pixels do not tile images of {data.image[1]}"
     if model.kind == "committee" and data.name != "teacher":
         return "a committee learns from data teacher"
-    if model.init.startswith("aligned") and rule.name not in DIRECT_RULES:
-        return f"init {model.init} follows direct feedback (dfa, drtp)"
     if model.init == "aligned" and model.kind != "mlp":
         return "init aligned is for an mlp; aligned_readout is for any network with a fully connected readout"
     if model.kind == "transformer" and model.init != "default":
