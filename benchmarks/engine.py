@@ -21,11 +21,11 @@ os.environ["MKL_CBWR"] = "AUTO"
 import torch
 
 from benchmarks import peers
+from services.domain import footprint
 from services.domain.architecture import architecture
 from services.domain.ports import PackEnded, PackOrder, Resources
 from services.domain.schedule import total_steps, trace_steps
 from services.domain.spec import TrialConfig, TrialSpec
-from services.packing import member_bytes
 from workers.pack import describe, run_pack
 from workers.training import products
 from workers.training.data.library import DataLibrary
@@ -85,7 +85,7 @@ def by_pack(document: dict[str, Any], rule: str) -> dict[str, int]:
     """Model-steps per second by pack size."""
     rates = {}
     for p in PACKS:
-        if p * member_bytes(configuration(document, rule)) > 2**30:
+        if p * footprint.working_set(configuration(document, rule)) > 2**30:
             break
         pack = packed(document, rule, p)
         rates[f"P={p}"] = round(p * rate(lambda _, pack=pack: pack.advance()))  # type: ignore[misc]
@@ -185,8 +185,8 @@ def memory() -> dict[str, dict[str, float]]:
     for shape in (REFERENCE, "588-100-100-100-10"):
         with context.Pool(1, maxtasksperchild=1) as pool:
             peak = pool.apply(_peak, (SHAPES[shape],))
-        formula = 64 * member_bytes(configuration(SHAPES[shape], "dfa")) / 2**20
-        found[shape] = {"while training": peak[0], "with trace points": peak[1], "formula, training": round(formula, 1)}
+        formula = 64 * footprint.peak(configuration(SHAPES[shape], "dfa")) / 2**20
+        found[shape] = {"while training": peak[0], "with trace points": peak[1], "formula": round(formula, 1)}
     return found
 
 

@@ -3,10 +3,10 @@
 import math
 from typing import Any
 
-from services.domain.architecture import architecture
+from services.domain.footprint import working_set
 from services.domain.packability import shared_configuration
 from services.domain.ports import Resources
-from services.domain.spec import DIRECT_RULES, SEQUENTIAL_RULES, TrialConfig, content_hash
+from services.domain.spec import TrialConfig, content_hash
 
 # On a CPU the working set of a pack should stay in the core's share of the cache, about: workers divide a pack further
 # into the size that they find fastest. On a GPU launches dominate.
@@ -20,22 +20,11 @@ def pack_key(document: dict[str, Any], resources: Resources) -> str:
     return content_hash([shared_configuration(document), resources.cpu, resources.gpu])[:32]
 
 
-def member_bytes(config: TrialConfig) -> int:
-    """Working set of one trial while it trains, in bytes of float32: weights, feedback, activations, deltas."""
-    network = architecture(config)
-    widths = network.widths
-    rules = {config.rule.name, config.rule.switch.to if config.rule.switch else None}
-    direct = sum(widths[1:-1]) * widths[-1] if rules & DIRECT_RULES else 0
-    sequential = network.parameter_count if rules & SEQUENTIAL_RULES else 0
-    activations = config.train.batch_size * (widths[0] + 2 * sum(widths[1:]) + sum(x.saved for x in network.layers))
-    return 4 * (network.parameter_count + direct + sequential + activations)
-
-
 def pack_limit(config: TrialConfig, resources: Resources) -> int:
     """The largest pack of such trials that one worker trains efficiently."""
     if resources.gpu:
         return _MAX_PACK_GPU
-    return max(1, min(_MAX_PACK_CPU, _CACHE_BYTES // member_bytes(config)))
+    return max(1, min(_MAX_PACK_CPU, _CACHE_BYTES // working_set(config)))
 
 
 def spread(unfinished: int, capacity: int, limit: int) -> int:

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.domain.footprint import working_set
 from services.domain.ports import Resources
 from services.domain.schedule import total_steps, trace_steps
 from services.domain.spec import DataSpec, ModelSpec, RuleSpec, TrainSpec, TrialConfig
 from services.domain.states import Reason
-from services.packing import member_bytes, pack_key, pack_limit, spread
+from services.packing import pack_key, pack_limit, spread
 from services.retries import Decision, Fail, Requeue, Standing, decide
 
 CPU = Resources(cpu=1, gpu=0)
@@ -42,7 +43,7 @@ def test_packs_fit_the_cache_on_cpu_and_grow_on_gpu() -> None:
     small, large = TrialConfig(), TrialConfig(model=ModelSpec(hidden=[1000, 1000]), data=DataSpec(name="mnist"))
     assert pack_limit(small, CPU) == 64
     assert pack_limit(large, CPU) == 2
-    assert member_bytes(large) > 4 * (784 * 1000 + 1000 * 1000)
+    assert working_set(large) > 4 * (784 * 1000 + 1000 * 1000)
     assert pack_limit(large, Resources(cpu=1, gpu=0.5)) > 64
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from services.domain import footprint
 from services.domain.packability import shared_configuration
 from services.domain.spec import TrialSpec, content_hash
 from workers.training import engine, products
@@ -20,13 +21,13 @@ _SECONDS_PER_SIZE = 0.2
 _WARM_UP_STEPS = 3
 _GAIN = 1.03
 """A larger pack must be so much faster: smaller ones answer sooner and spread better."""
+_GPU_SHARE = 0.8
 
 
 @dataclass
 class PackSizes:
-    """The fastest pack size of each program, measured once and kept in `folder` for every worker of the machine.
-
-    It never changes a number: trials do not depend on their pack.
+    """The fastest pack size of each program: on a CPU measured once and kept in `folder` for every worker of the
+    machine, on a GPU as many as fit into memory. It never changes a number: trials do not depend on their pack.
     """
 
     folder: Path | None
@@ -38,7 +39,10 @@ class PackSizes:
 
         Raises DataUnavailable when the data is not on this machine.
         """
-        if len(trials) <= _SIZES[0] or self.device.type != "cpu":
+        if self.device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(self.device)
+            return max(1, min(len(trials), int(_GPU_SHARE * free) // footprint.peak(trials[0].config)))
+        if len(trials) <= _SIZES[0]:
             return len(trials)
         key = content_hash([shared_configuration(trials[0].config), os.cpu_count(), torch.__version__])[:32]
         known = self._known.get(key) or self._read(key)
@@ -52,16 +56,11 @@ class PackSizes:
         return known
 
     def _measure(self, trials: Sequence[TrialSpec], library: DataLibrary) -> tuple[int, bool]:
-        """The fastest size that these trials can fill, and whether larger ones could not be faster."""
-        best_size, best_rate = 1, 0.0
-        for size in _SIZES:
-            if size > len(trials):
-                return best_size, False
-            rate = _rate(trials[:size], library, self.device)
-            if rate < best_rate * _GAIN:
-                return best_size, True
-            best_size, best_rate = size, rate
-        return best_size, True
+        """The fastest size that these trials can fill, and whether all sizes were tried."""
+        tried = [size for size in _SIZES if size <= len(trials)]
+        rates = [_rate(trials[:size], library, self.device) for size in tried]
+        fastest = next(size for size, rate in zip(tried, rates, strict=True) if rate * _GAIN >= max(rates))
+        return fastest, len(tried) == len(_SIZES)
 
     def _read(self, key: str) -> int | None:
         if self.folder is None:
