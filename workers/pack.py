@@ -1,5 +1,6 @@
 """One pack, from order to reports: what every executor runs, in whichever process."""
 
+import math
 import platform
 import socket
 import traceback
@@ -62,6 +63,7 @@ def _in_parts(
 ) -> Iterator[Progress]:
     """The progress of all parts. One that does not fit into memory is halved; raises OutOfMemoryError for one trial."""
     slots = range(len(order.trials))
+    size = math.ceil(len(slots) / math.ceil(len(slots) / size))  # parts of equal size
     waiting = deque(slots[start : start + size] for start in range(0, len(slots), size))
     while waiting:
         part = waiting.popleft()

@@ -16,12 +16,26 @@ from services.domain.spec import TrialSpec, content_hash
 from workers.training import engine, products
 from workers.training.data.library import DataLibrary
 
-_SIZES = (4, 8, 16, 32, 64)
+_SIZES = (8, 16, 32, 64)
+_WHOLE = 16
+"""So few trials are one pack: launches of small programs cost more than their cache misses."""
 _SECONDS_PER_SIZE = 0.2
 _WARM_UP_STEPS = 3
 _GAIN = 1.03
 """A larger pack must be so much faster: smaller ones answer sooner and spread better."""
 _GPU_SHARE = 0.8
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The fastest `size` of those up to `tried`."""
+
+    size: int
+    tried: int
+
+    def answers(self, trials: int) -> bool:
+        """Whether more sizes would tell nothing new: all are tried, or a larger one was slower already."""
+        return trials <= self.tried or self.size < self.tried
 
 
 @dataclass
@@ -32,7 +46,7 @@ class PackSizes:
 
     folder: Path | None
     device: torch.device
-    _known: dict[str, int] = field(default_factory=dict)
+    _known: dict[str, _Found] = field(default_factory=dict)
 
     def best(self, trials: Sequence[TrialSpec], library: DataLibrary) -> int:
         """Size of the packs to train these trials in; measured when the program is new and they are many.
@@ -42,40 +56,37 @@ class PackSizes:
         if self.device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(self.device)
             return max(1, min(len(trials), int(_GPU_SHARE * free) // footprint.peak(trials[0].config)))
-        if len(trials) <= _SIZES[0]:
+        if len(trials) <= _WHOLE:
             return len(trials)
         key = content_hash([shared_configuration(trials[0].config), os.cpu_count(), torch.__version__])[:32]
-        known = self._known.get(key) or self._read(key)
-        if known is None:
-            known, complete = self._measure(trials, library)
-            if complete:
-                self._write(key, known)
-            else:
-                return known  # too few trials to try larger packs: the next time may tell more
-        self._known[key] = known
-        return known
+        found = self._known.get(key) or self._read(key)
+        if found is None or not found.answers(len(trials)):
+            found = self._measure(trials, library)
+            self._write(key, found)
+        self._known[key] = found
+        return min(found.size, len(trials))
 
-    def _measure(self, trials: Sequence[TrialSpec], library: DataLibrary) -> tuple[int, bool]:
-        """The fastest size that these trials can fill, and whether all sizes were tried."""
-        tried = [size for size in _SIZES if size <= len(trials)]
-        rates = [_rate(trials[:size], library, self.device) for size in tried]
-        fastest = next(size for size, rate in zip(tried, rates, strict=True) if rate * _GAIN >= max(rates))
-        return fastest, len(tried) == len(_SIZES)
+    def _measure(self, trials: Sequence[TrialSpec], library: DataLibrary) -> _Found:
+        sizes = [*(size for size in _SIZES if size < len(trials)), len(trials)]
+        rates = [_rate(trials[:size], library, self.device) for size in sizes]
+        fastest = next(size for size, rate in zip(sizes, rates, strict=True) if rate * _GAIN >= max(rates))
+        return _Found(fastest, len(trials))
 
-    def _read(self, key: str) -> int | None:
+    def _read(self, key: str) -> _Found | None:
         if self.folder is None:
             return None
         try:
-            return int(json.loads((self.folder / f"{key}.json").read_text()))
-        except (FileNotFoundError, ValueError):
+            size, tried = json.loads((self.folder / f"{key}.json").read_text())
+            return _Found(int(size), int(tried))
+        except (FileNotFoundError, ValueError, TypeError):
             return None
 
-    def _write(self, key: str, size: int) -> None:
+    def _write(self, key: str, found: _Found) -> None:
         if self.folder is None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=self.folder, delete=False) as unfinished:
-            unfinished.write(json.dumps(size))
+            unfinished.write(json.dumps([found.size, found.tried]))
         Path(unfinished.name).rename(self.folder / f"{key}.json")
 
 
