@@ -10,13 +10,18 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ[_name] = "1"  # as in a worker, and before torch is imported
-os.environ["MKL_CBWR"] = "AUTO"
+from workers.environment import WORKER_ENVIRONMENT
+
+if __name__ == "__main__" and not WORKER_ENVIRONMENT.items() <= os.environ.items():
+    # As in a worker: some of it is read only while a process starts.
+    os.execve(
+        sys.executable, [sys.executable, "-m", "benchmarks.engine", *sys.argv[1:]], os.environ | WORKER_ENVIRONMENT
+    )
 
 import torch
 
@@ -42,34 +47,38 @@ SHAPES: dict[str, dict[str, Any]] = {
     },
 }
 REFERENCE = "196-64-64-10"
-PACKS = (1, 4, 16, 64)
+RULES = ("dfa", "bp", "fa")
+PACKS = (1, 4, 16, 32, 64)
 SAMPLES = 6400
+ROUNDS = 15
+WINDOW = 0.04
 SECONDS = 1.0
+
+Step = Callable[[int], object]
 
 
 def main() -> None:
     result: dict[str, Any] = {"matmul": products.configure(), "torch": torch.__version__, "batch": peers.BATCH}
-    result["model-steps/s on one core"] = {
-        shape: {rule: by_pack(document, rule) for rule in ("dfa", "bp", "fa")} for shape, document in SHAPES.items()
-    }
     widths = architecture(configuration(SHAPES[REFERENCE], "dfa")).widths
-    x_NI, y_N = random_data(widths[0], widths[-1])
-    ours = {rule: max(result["model-steps/s on one core"][REFERENCE][rule].values()) for rule in ("dfa", "bp")}
-    loop, lean = rate(peers.autograd_loop(widths, x_NI, y_N)), rate(peers.lean_loop(widths, x_NI, y_N))
-    vmap = max(p * rate(peers.vmap_grad(widths, x_NI, y_N, p)) for p in (16, 64))
-    product = max(peers.best_product(rate, (p, peers.BATCH, widths[0], widths[1])) for p in (16, 64))
+    rates = side_by_side({**our_steps(SHAPES[REFERENCE]), **peer_steps(widths)})
+    result["model-steps/s on one core"] = {REFERENCE: by_rule(rates)}
+    for shape, document in SHAPES.items():
+        if shape != REFERENCE:
+            result["model-steps/s on one core"][shape] = by_rule(side_by_side(our_steps(document), rounds=5))
+    product = fastest(rates, "product")
     result[f"peers on {REFERENCE}"] = {
-        "DFA loop, modules and autograd, model-steps/s": round(loop),
-        "DFA loop by hand, model-steps/s": round(lean),
-        "vmap(grad), model-steps/s": round(vmap),
-        "best product, GFLOP/s": round(product / 1e9, 1),
-        "ceiling at the best product's rate, model-steps/s": round(product / dfa_flops(widths)),
+        "DFA loop, modules and autograd, model-steps/s": round(median(rates["autograd loop"])),
+        "DFA loop by hand, model-steps/s": round(median(rates["lean loop"])),
+        "vmap(grad), model-steps/s": round(median(rates[fastest(rates, "vmap")])),
+        "best product, GFLOP/s": round(median(rates[product]) * dfa_flops(widths) / 1e9, 1),
+        "ceiling at the best product's rate, model-steps/s": round(median(rates[product])),
     }
+    dfa, bp = fastest(rates, "dfa"), fastest(rates, "bp")
     result[f"ratios on {REFERENCE}"] = {
-        "dfa over the loop with autograd": round(ours["dfa"] / loop, 1),
-        "dfa over the loop by hand": round(ours["dfa"] / lean, 1),
-        "bp over vmap(grad)": round(ours["bp"] / vmap, 1),
-        "share of the best product's rate": round(ours["dfa"] * dfa_flops(widths) / product, 2),
+        "dfa over the loop with autograd": round(ratio(rates, dfa, "autograd loop"), 1),
+        "dfa over the loop by hand": round(ratio(rates, dfa, "lean loop"), 1),
+        "bp over vmap(grad)": round(ratio(rates, bp, fastest(rates, "vmap")), 1),
+        "share of the best product's rate": round(ratio(rates, dfa, product), 2),
         "two processes over one": round(two_processes(), 2),
         "share of tracing at default settings": round(trace_share(), 3),
         "through a Ray actor over directly": round(through_ray(), 2),
@@ -81,15 +90,63 @@ def main() -> None:
         Path(sys.argv[1]).write_text(text + "\n")
 
 
-def by_pack(document: dict[str, Any], rule: str) -> dict[str, int]:
-    """Model-steps per second by pack size."""
-    rates = {}
-    for p in PACKS:
-        if p * footprint.working_set(configuration(document, rule)) > 2**30:
-            break
-        pack = packed(document, rule, p)
-        rates[f"P={p}"] = round(p * rate(lambda _, pack=pack: pack.advance()))  # type: ignore[misc]
+def our_steps(document: dict[str, Any]) -> dict[str, tuple[Step, float]]:
+    """A step of each rule and pack size that fits into a GiB, and the model-steps in it."""
+    steps: dict[str, tuple[Step, float]] = {}
+    for rule, p in itertools.product(RULES, PACKS):
+        if p * footprint.working_set(configuration(document, rule)) <= 2**30:
+            pack = packed(document, rule, p)
+            steps[f"{rule} P={p}"] = (lambda _, pack=pack: pack.advance()), p  # type: ignore[misc]
+    return steps
+
+
+def peer_steps(widths: list[int]) -> dict[str, tuple[Step, float]]:
+    """The peers' steps and the model-steps in them; of a matrix product, as many as it has FLOPs for."""
+    x_NI, y_N = random_data(widths[0], widths[-1])
+    steps: dict[str, tuple[Step, float]] = {
+        "autograd loop": (peers.autograd_loop(widths, x_NI, y_N), 1),
+        "lean loop": (peers.lean_loop(widths, x_NI, y_N), 1),
+    }
+    for p in (16, 64):
+        steps[f"vmap P={p}"] = peers.vmap_grad(widths, x_NI, y_N, p), p
+        flops = 2 * p * peers.BATCH * widths[0] * widths[1]
+        for library, smallest in (("mkl", 0), ("onednn", 2**40)):
+            step = peers.product(smallest, (p, peers.BATCH, widths[0], widths[1]))
+            steps[f"product P={p} {library}"] = step, flops / dfa_flops(widths)
+    return steps
+
+
+def side_by_side(steps: Mapping[str, tuple[Step, float]], rounds: int = ROUNDS) -> dict[str, list[float]]:
+    """Model-steps per second of each, round by round: all take turns, so that a slow moment is slow for all."""
+    calls = {name: max(1, round(WINDOW * rate(step, WINDOW))) for name, (step, _) in steps.items()}
+    rates: dict[str, list[float]] = {name: [] for name in steps}
+    for number in range(rounds):
+        for name, (step, models) in steps.items():
+            started = time.perf_counter()
+            for call in range(calls[name]):
+                step(number * calls[name] + call)
+            rates[name].append(models * calls[name] / (time.perf_counter() - started))
     return rates
+
+
+def ratio(rates: Mapping[str, list[float]], ours: str, theirs: str) -> float:
+    """Median over rounds."""
+    return median(a / b for a, b in zip(rates[ours], rates[theirs], strict=True))
+
+
+def fastest(rates: Mapping[str, list[float]], kind: str) -> str:
+    """The fastest entry whose name begins so."""
+    return max((name for name in rates if name.startswith(kind)), key=lambda name: median(rates[name]))
+
+
+def by_rule(rates: Mapping[str, list[float]]) -> dict[str, dict[str, int]]:
+    """Median model-steps per second by rule and pack size."""
+    return {
+        rule: {
+            name.removeprefix(f"{rule} "): round(median(rates[name])) for name in rates if name.startswith(f"{rule} ")
+        }
+        for rule in RULES
+    }
 
 
 def packed(document: dict[str, Any], rule: str, p: int) -> Pack:
@@ -185,7 +242,8 @@ def memory() -> dict[str, dict[str, float]]:
     for shape in (REFERENCE, "588-100-100-100-10"):
         with context.Pool(1, maxtasksperchild=1) as pool:
             peak = pool.apply(_peak, (SHAPES[shape],))
-        formula = 64 * footprint.peak(configuration(SHAPES[shape], "dfa")) / 2**20
+        config = configuration(SHAPES[shape], "dfa")
+        formula = footprint.peak(config, 64, together=footprint.measured_together(config)) / 2**20
         found[shape] = {"while training": peak[0], "with trace points": peak[1], "formula": round(formula, 1)}
     return found
 
@@ -218,7 +276,7 @@ def dfa_flops(widths: list[int]) -> int:
     return 4 * peers.BATCH * parameters + 2 * peers.BATCH * widths[-1] * sum(widths[1:-1])
 
 
-def rate(step: Callable[[int], object], seconds: float = SECONDS) -> float:
+def rate(step: Step, seconds: float = SECONDS) -> float:
     """Calls per second, after a warm-up."""
     for number in range(5):
         step(number)

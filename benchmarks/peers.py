@@ -75,15 +75,17 @@ def vmap_grad(widths: Sequence[int], x_NI: Tensor, y_N: Tensor, models: int) -> 
     return step
 
 
-def best_product(rate: Callable[[Callable[[int], object]], float], shape: tuple[int, int, int, int]) -> float:
-    """FLOP/s of the best batched product of this shape (P, B, I, O), over the libraries that the engine may choose."""
+def product(smallest: int, shape: tuple[int, int, int, int]) -> Callable[[int], None]:
+    """One batched product of this shape (P, B, I, O), by the library that `products` chooses from this size on."""
     p, b, i, o = shape
     x, w, out = torch.randn(p, b, i), torch.randn(p, i, o), torch.empty(p, b, o)
-    best = 0.0
-    for smallest in (0, 2**40):
+
+    def step(_number: int) -> None:
         products.choose(smallest)
-        best = max(best, rate(lambda _: torch.bmm(x, w, out=out)))
-    return best * 2 * p * b * i * o
+        torch.bmm(x, w, out=out)
+        products.choose(0)
+
+    return step
 
 
 def batch(number: int, samples: int) -> Tensor:

@@ -3,7 +3,11 @@
 from services.domain.architecture import architecture
 from services.domain.spec import DIRECT_RULES, SEQUENTIAL_RULES, TrialConfig
 
+EVALUATION_BATCH = 500
+"""Samples evaluated together."""
+
 _FLOAT, _INDEX = 4, 8
+_NUMBERS_MEASURED_TOGETHER = 2**18
 
 
 def working_set(config: TrialConfig) -> int:
@@ -17,14 +21,26 @@ def working_set(config: TrialConfig) -> int:
     return _FLOAT * (network.parameter_count + direct + sequential + config.train.batch_size * per_sample)
 
 
-def peak(config: TrialConfig) -> int:
+def measured_together(config: TrialConfig) -> int:
+    """Trials whose trace point a CPU takes together: as many as leave their widest activations in its cache."""
+    network = architecture(config)
+    widest = max(*network.widths[1:], *(layer.saved for layer in network.layers))
+    return max(1, _NUMBERS_MEASURED_TOGETHER // (_samples_measured(config) * widest))
+
+
+def peak(config: TrialConfig, trials: int = 1, *, together: int | None = None) -> int:
     """At most, about, in bytes: twice the working set, the order of the samples and their labels, and a trace point.
 
     A trace point holds the probe, or a batch of the evaluation, with the activations and the deltas of two rules, the
-    latter in double precision.
+    latter in double precision, for as many trials as are measured `together` (all unless given).
     """
     network = architecture(config)
     widths = network.widths
     saved = sum(layer.saved for layer in network.layers)
-    traced = max(config.trace.probe, 500) * (_FLOAT * (widths[0] + 2 * saved) + 44 * sum(widths[1:]))
-    return 2 * working_set(config) + 2 * _INDEX * config.data.train_count + traced
+    measured = _samples_measured(config) * (_FLOAT * (widths[0] + 2 * saved) + 44 * sum(widths[1:]))
+    held = 2 * working_set(config) + 2 * _INDEX * config.data.train_count
+    return trials * held + min(trials, together or trials) * measured
+
+
+def _samples_measured(config: TrialConfig) -> int:
+    return max(config.trace.probe, EVALUATION_BATCH)

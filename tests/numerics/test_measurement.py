@@ -12,7 +12,7 @@ from services.domain.spec import TrialConfig, TrialSpec
 from tests.numerics.test_networks import CONV, batch_for, chain, feedback_for, mlp, signals_of
 from tests.numerics.trials import COMMITTEE, run, start, trial
 from workers.training import committee
-from workers.training.alignment import mean_sample_cosine, measure, paper_cosine
+from workers.training.alignment import Overlap, mean_sample_cosine, measure, paper_cosine
 from workers.training.connectivity import dense_map
 from workers.training.data.random import Teacher
 from workers.training.directions import Directions
@@ -110,11 +110,12 @@ def test_what_is_undefined_is_nan(rule: Rule) -> None:
 def test_samples_without_a_direction_are_left_out_of_the_mean_or_count_as_aligned_in_the_paper() -> None:
     own = torch.tensor([[[1.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]])
     true = torch.tensor([[[1.0, 0.0], [0.0, 0.0]], [[1.0, 0.0], [1.0, 0.0]]])
-    ours, paper = mean_sample_cosine([own], [true]), paper_cosine([own], [true])
+    ours, paper = mean_sample_cosine([Overlap.of(own, true)]), paper_cosine([Overlap.of(own, true, without_small=True)])
     assert ours[0] == 1.0
     assert ours[1].isnan()
     assert paper.tolist() == [1.0, 0.0]
-    assert paper_cosine([own * 1e-9], [true * 1e-9]).tolist() == [1.0, 1.0]
+    small = Overlap.of(own * 1e-9, true * 1e-9, without_small=True)
+    assert paper_cosine([small]).tolist() == [1.0, 1.0]
 
 
 @pytest.mark.parametrize(("on", "batch"), [("next_batch", 4), ("last_batch", 3), ("paper", 3)])

@@ -14,14 +14,6 @@ from workers.training import numerics, products
 from workers.training.data.library import DataLibrary
 from workers.training.sizing import PackSizes
 
-# One thread per worker process: threads within small matrix products collapse as soon as a core is shared.
-WORKER_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_CBWR": "AUTO",
-}
-
 
 class TrainingActor:
     """Knows tensors and data sets; holds no database connection, calls nobody."""

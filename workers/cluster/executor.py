@@ -17,7 +17,8 @@ from ray.exceptions import GetTimeoutError, RayError
 from services.domain.ports import PackBroken, PackEnded, PackOrder, Report, Resources, WorkerStatus
 from services.domain.results import Provenance
 from services.domain.states import Reason
-from workers.cluster.actor import WORKER_ENVIRONMENT, RemoteTrainingActor
+from workers.cluster.actor import RemoteTrainingActor
+from workers.environment import WORKER_ENVIRONMENT
 from workers.training.data.library import DataLibrary
 
 _log = structlog.get_logger()

@@ -16,9 +16,31 @@ from workers.training.directions import Directions, alignment_matrix, dense_norm
 from workers.training.network import Network, Signals
 from workers.training.rules import Backprop, Rule, backward_weights
 
-Cosine = Callable[[Sequence[Tensor], Sequence[Tensor]], Tensor]
-
 _PAPER_ZERO = 1e-8
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Sums over one layer's units of the rule's deltas and the true ones, sample by sample, each (P, B) in float64."""
+
+    dot_PB: Tensor
+    own_PB: Tensor
+    """Of the squares of the rule's deltas."""
+    true_PB: Tensor
+    """Of the squares of backpropagation's."""
+    entries_PB: Tensor
+    """Of all entries of both."""
+
+    @classmethod
+    def of(cls, own_PBH: Tensor, true_PBH: Tensor, *, without_small: bool = False) -> "Overlap":
+        """`without_small`: entries up to 1e-8 count as 0, as in the authors' code."""
+        a, b = own_PBH.double(), true_PBH.double()  # the squares of small deltas would underflow
+        if without_small:
+            a, b = (torch.where(x.abs() > _PAPER_ZERO, x, 0.0) for x in (a, b))
+        return cls((a * b).sum(-1), a.square().sum(-1), b.square().sum(-1), a.sum(-1) + b.sum(-1))
+
+
+Cosine = Callable[[Sequence[Overlap]], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +77,7 @@ def measure(
     }
     backward = backward_weights(rule, network)
     cosine: Cosine = paper_cosine if paper else mean_sample_cosine
+    compared: list[Overlap] = []
     for l in range(1, depth + 1):
         weights = network.parameters[l][0]
         columns["norm"][l - 1] = total_norm(network.weights(l))
@@ -71,8 +94,10 @@ def measure(
         columns["rank"][l - 1] = _participation(delta_own)
         if isinstance(rule, Backprop) or l == depth:
             continue
-        columns["ga"][l - 1] = cosine([delta_own], [delta_true])
-        columns["ratio"][l - 1] = quotient(frobenius(delta_own.double()), frobenius(delta_true.double()))
+        overlap = Overlap.of(delta_own, delta_true)
+        columns["ratio"][l - 1] = quotient(overlap.own_PB.sum(1).sqrt(), overlap.true_PB.sum(1).sqrt())
+        compared.append(Overlap.of(delta_own, delta_true, without_small=True) if paper else overlap)
+        columns["ga"][l - 1] = cosine(compared[-1:])
         layer, saved = network.layers[l], signals.passed.saved[l]
         columns["wga"][l - 1] = _cosine(
             layer.gradients(network.parameters[l], saved, delta_own)[0],
@@ -81,8 +106,6 @@ def measure(
     stacked = {
         name: torch.stack([value.to(undefined_P) for value in column], dim=1) for name, column in columns.items()
     }
-    pairs = [(a, b) for a, b in zip(own[1:-1], true[1:-1], strict=True) if a is not None and b is not None]
-    compared = [] if isinstance(rule, Backprop) else pairs
     return LayerAlignment(
         weight_alignment=stacked["wa"],
         gradient_alignment=stacked["ga"],
@@ -94,33 +117,32 @@ def measure(
         alignment_identity=stacked["identity"],
         total_weight_alignment=_total_weight_alignment(network, stacked["wa"], directions.raw_norm, undefined_P),
         total_weight_alignment_scaled=_total_weight_alignment(network, stacked["wa"], directions.norm, undefined_P),
-        total_gradient_alignment=_over_layers(cosine, compared, undefined_P),
-        total_gradient_alignment_published=_over_layers(cosine, compared[:-1], undefined_P),
+        total_gradient_alignment=cosine(compared) if compared else undefined_P,
+        total_gradient_alignment_published=cosine(compared[:-1]) if compared[1:] else undefined_P,
     )
 
 
-def mean_sample_cosine(own: Sequence[Tensor], true: Sequence[Tensor]) -> Tensor:
+def mean_sample_cosine(overlaps: Sequence[Overlap]) -> Tensor:
     """Mean over samples of the cosine between deltas concatenated over layers, (P,).
 
-    `own`, `true`: one (P, B, n_l) per layer. Samples of which one delta is zero have no cosine and are left out.
+    Samples of which one delta is zero have no cosine and are left out.
     """
-    own, true = [a.double() for a in own], [b.double() for b in true]  # the squares of small deltas would underflow
-    dot_PB = _sum([(a * b).sum(-1) for a, b in zip(own, true, strict=True)])
-    norms_PB = _sum([a.square().sum(-1) for a in own]).sqrt() * _sum([b.square().sum(-1) for b in true]).sqrt()
+    norms_PB = _sum([o.own_PB for o in overlaps]).sqrt() * _sum([o.true_PB for o in overlaps]).sqrt()
     defined_PB = norms_PB > 0
+    dot_PB = _sum([o.dot_PB for o in overlaps])
     cosine_PB = torch.where(defined_PB, dot_PB / torch.where(defined_PB, norms_PB, 1.0), 0.0)
     return quotient(cosine_PB.sum(1), defined_PB.sum(1).to(cosine_PB.dtype))
 
 
-def paper_cosine(own: Sequence[Tensor], true: Sequence[Tensor]) -> Tensor:
-    """The same as the authors' code has it, (P,): entries up to 1e-8 are set to 0, norms are at least 1e-8, and a
+def paper_cosine(overlaps: Sequence[Overlap]) -> Tensor:
+    """The same as the authors' code has it, (P,), of overlaps without small entries: norms are at least 1e-8, and a
     sample whose entries sum to 0 counts as aligned."""
-    a, b = (
-        torch.cat([torch.where(part.abs() > _PAPER_ZERO, part, 0.0) for part in parts], -1) for parts in (own, true)
+    own_PB, true_PB = (
+        _sum(squares).sqrt().clamp(min=_PAPER_ZERO)
+        for squares in ([o.own_PB for o in overlaps], [o.true_PB for o in overlaps])
     )
-    norms_PB = a.square().sum(-1).sqrt().clamp(min=_PAPER_ZERO) * b.square().sum(-1).sqrt().clamp(min=_PAPER_ZERO)
-    cosine_PB = (a * b).sum(-1) / norms_PB
-    return torch.where(a.sum(-1) + b.sum(-1) == 0, 1.0, cosine_PB).mean(1)
+    cosine_PB = _sum([o.dot_PB for o in overlaps]) / (own_PB * true_PB)
+    return torch.where(_sum([o.entries_PB for o in overlaps]) == 0, 1.0, cosine_PB).mean(1)
 
 
 def _total_weight_alignment(
@@ -138,10 +160,6 @@ def _total_weight_alignment(
     weight_P = _sum([weights[l].square() for l, _ in layers]).sqrt()
     direction_P = _sum([norm.square() for _, norm in layers]).sqrt()
     return quotient(dot_P, weight_P * direction_P)
-
-
-def _over_layers(cosine: Cosine, pairs: Sequence[tuple[Tensor, Tensor]], undefined_P: Tensor) -> Tensor:
-    return cosine([a for a, _ in pairs], [b for _, b in pairs]) if pairs else undefined_P
 
 
 def _participation(delta_PBH: Tensor) -> Tensor:

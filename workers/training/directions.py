@@ -10,7 +10,8 @@ from torch import Tensor
 
 from services.domain import architecture as shapes
 from workers.training.layers import LINEAR, Conv
-from workers.training.network import Network, select
+from workers.training.members import Members, select
+from workers.training.network import Network
 from workers.training.rules import DirectFeedbackAlignment, FeedbackAlignment, Rule, TargetProjection
 
 _MOST_OUTPUTS = 128
@@ -67,13 +68,13 @@ class Directions:
                     inverse[l] = torch.linalg.pinv(F[l].double())
         return cls(unit=unit, norm=norm, raw_norm=raw_norm, inverse=inverse)
 
-    def select(self, index: Tensor) -> "Directions":
-        """The members at these indices; copies."""
+    def select(self, members: Members) -> "Directions":
+        """The directions of these members."""
         return Directions(
-            unit=select(self.unit, index),
-            norm=select(self.norm, index),
-            raw_norm=select(self.raw_norm, index),
-            inverse=select(self.inverse, index),
+            unit=select(self.unit, members),
+            norm=select(self.norm, members),
+            raw_norm=select(self.raw_norm, members),
+            inverse=select(self.inverse, members),
         )
 
 

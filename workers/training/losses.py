@@ -43,4 +43,4 @@ def correct(output_PBC: Tensor, y: Tensor) -> Tensor:
     """Whether each sample's largest output is its label's, (P, B); NaN for real targets."""
     if y.is_floating_point():
         return torch.full_like(output_PBC[..., 0], torch.nan)
-    return output_PBC.argmax(-1) == y
+    return output_PBC.mT.contiguous().max(dim=1).indices == y  # the first of equal ones, as argmax, but faster

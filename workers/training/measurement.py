@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from services.domain.footprint import EVALUATION_BATCH
 from services.domain.results import MetricColumns, OrderColumns, TraceColumns
 from services.domain.spec import TrialSpec
 from workers.training import alignment, committee, losses
@@ -17,12 +18,10 @@ from workers.training.directions import Directions
 from workers.training.network import Network, Signals
 from workers.training.rules import DirectFeedbackAlignment, FeedbackAlignment, Rule
 
-_EVALUATION_CHUNK = 500
-
 
 @dataclass(frozen=True, kw_only=True)
 class TracePoint:
-    """Rows of all trials, and which of them are finite, (P,) bool."""
+    """Rows of some trials, and which of them are finite, (P,) bool."""
 
     metrics: MetricColumns
     traces: TraceColumns
@@ -38,6 +37,17 @@ class TracePoint:
             finite=self.finite[self.finite],
         )
 
+    @classmethod
+    def concatenate(cls, parts: "Sequence[TracePoint]") -> "TracePoint":
+        """The rows of all parts, in order."""
+        orders = [part.orders for part in parts if part.orders is not None]
+        return cls(
+            metrics=MetricColumns.concatenate([part.metrics for part in parts]),
+            traces=TraceColumns.concatenate([part.traces for part in parts]),
+            orders=OrderColumns.concatenate(orders) if orders else None,
+            finite=np.concatenate([part.finite for part in parts]),
+        )
+
 
 def trace_point(
     trials: Sequence[TrialSpec],
@@ -50,7 +60,7 @@ def trace_point(
     source: Source,
     update_norm_PL: Tensor,
 ) -> TracePoint:
-    """Measure the pack after `step` updates. `update_norm_PL`: norms of the last update of each layer."""
+    """Measure trials after `step` updates. `update_norm_PL`: norms of the last update of each layer."""
     config, depth = trials[0].config, network.depth
     train = evaluate(network, source.train, config.train.loss, config.trace.evaluate_on)
     test = evaluate(network, source.test, config.train.loss, config.trace.evaluate_on)
@@ -98,8 +108,8 @@ def evaluate(network: Network, samples: Samples, loss: str, wanted: int | str) -
     p = len(samples.y)
     like = network.parameters[1][0]
     loss_P, correct_P = like.new_zeros(p), like.new_zeros(p)
-    for start in range(0, n, _EVALUATION_CHUNK):
-        x_PBI, y = samples.part(slice(start, min(n, start + _EVALUATION_CHUNK)))
+    for start in range(0, n, EVALUATION_BATCH):
+        x_PBI, y = samples.part(slice(start, min(n, start + EVALUATION_BATCH)))
         output_PBC = network.outputs(x_PBI)
         loss_P += losses.per_sample_loss(loss, output_PBC, y).sum(1)
         correct_P += losses.correct(output_PBC, y).sum(1)
@@ -109,7 +119,7 @@ def evaluate(network: Network, samples: Samples, loss: str, wanted: int | str) -
 def evaluation_batches(samples: int, wanted: int | str) -> list[int]:
     """Sizes of the batches that `evaluate` forms."""
     n = min(samples, wanted) if isinstance(wanted, int) else samples
-    return [size for size in (min(n, _EVALUATION_CHUNK), n % _EVALUATION_CHUNK) if size]
+    return [size for size in (min(n, EVALUATION_BATCH), n % EVALUATION_BATCH) if size]
 
 
 def update_norms(network: Network, before: Network | None) -> Tensor:

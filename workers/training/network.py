@@ -9,6 +9,7 @@ from torch import Tensor
 
 from services.domain import architecture as shapes
 from workers.training.layers import Layer
+from workers.training.members import Members, select
 
 if TYPE_CHECKING:
     from workers.training.rules import Rule
@@ -90,26 +91,9 @@ class Network:
             delta = deltas[l] = self.layers[l].delta(signals.passed.saved[l], signal_PBH)
         return deltas
 
-    def select(self, index: Tensor) -> "Network":
-        """The members at these indices, shape (P',); copies."""
-        return replace(self, parameters=select(self.parameters, index))
-
-
-def select(tree: Any, index: Tensor) -> Any:
-    """Lists and dicts of stacked tensors at these members, each in its memory order; None and empty tensors stay."""
-    match tree:
-        case Tensor() if not tree.numel():
-            return tree
-        case Tensor() if tree.ndim == 3 and not tree.is_contiguous():
-            return tree.mT.index_select(0, index).mT
-        case Tensor():
-            return tree.index_select(0, index)
-        case dict():
-            return {key: select(value, index) for key, value in tree.items()}
-        case list():
-            return [select(value, index) for value in tree]
-        case _:
-            return tree
+    def select(self, members: Members) -> "Network":
+        """The network of these members."""
+        return replace(self, parameters=select(self.parameters, members))
 
 
 def stack(members: Sequence[Tensor], *, transposed: bool = False) -> Tensor:

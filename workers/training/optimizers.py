@@ -15,7 +15,7 @@ from torch import Tensor
 
 from services.domain.spec import TrainSpec, TrialSpec
 from workers.training.layers import Layer
-from workers.training.network import select
+from workers.training.members import Members, listed, select
 from workers.training.streams import Purpose, stream_of
 
 Parameters = list[Tensor]
@@ -33,7 +33,7 @@ class Optimizer(Protocol):
         self, key: str, layer: Layer, parameters: Parameters, saved: Any, delta: Tensor, rate_P11: Tensor, step: int
     ) -> None: ...
 
-    def select(self, index: Tensor) -> "Optimizer": ...
+    def select(self, members: Members) -> "Optimizer": ...
 
 
 @dataclass
@@ -55,8 +55,8 @@ class PlainSgd:
         for parameter, decay in zip(parameters, decays, strict=True):
             parameter.sub_(decay)
 
-    def select(self, index: Tensor) -> "PlainSgd":
-        return PlainSgd(select(self.decay_P11, index))
+    def select(self, members: Members) -> "PlainSgd":
+        return PlainSgd(select(self.decay_P11, members))
 
 
 @dataclass
@@ -93,9 +93,12 @@ class _Gradients:
         norms = gradient.square().sum((1, 2), keepdim=True).sqrt()
         return direction * (self.perturbation_P11 * norms / direction.square().sum((1, 2), keepdim=True).sqrt())
 
-    def select(self, index: Tensor) -> "_Gradients":
-        trials = [self.trials[i] for i in index.tolist()]
-        return _Gradients(trials, select(self.decay_P11, index), select(self.perturbation_P11, index))
+    def select(self, members: Members) -> "_Gradients":
+        return _Gradients(
+            listed(self.trials, members),
+            select(self.decay_P11, members),
+            select(self.perturbation_P11, members),
+        )
 
 
 @dataclass
@@ -123,9 +126,12 @@ class Sgd:
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.sub_(rate_P11 * gradient)
 
-    def select(self, index: Tensor) -> "Sgd":
+    def select(self, members: Members) -> "Sgd":
         return Sgd(
-            self.gradients.select(index), select(self.momentum_P11, index), self.nesterov, select(self.state, index)
+            self.gradients.select(members),
+            select(self.momentum_P11, members),
+            self.nesterov,
+            select(self.state, members),
         )
 
 
@@ -152,12 +158,12 @@ class Adam:
             square.mul_(beta2).add_((1 - beta2) * gradient.square())
             parameter.sub_(rate_P11 / correction1 * mean / ((square / correction2).sqrt() + self.epsilon_P11))
 
-    def select(self, index: Tensor) -> "Adam":
+    def select(self, members: Members) -> "Adam":
         return Adam(
-            self.gradients.select(index),
-            select(self.betas_P11, index),
-            select(self.epsilon_P11, index),
-            select(self.state, index),
+            self.gradients.select(members),
+            select(self.betas_P11, members),
+            select(self.epsilon_P11, members),
+            select(self.state, members),
         )
 
 

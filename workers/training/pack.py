@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from services.domain.architecture import Architecture
+from services.domain.footprint import measured_together
 from services.domain.results import Outcome
 from services.domain.spec import TrialConfig, TrialSpec
 from services.domain.states import Reason
@@ -140,16 +141,10 @@ class Pack:
 
     def trace_point(self) -> tuple[TracePoint, list[Outcome]]:
         """Rows of all trials now. Trials that turn out not finite leave, without a row."""
-        point = measurement.trace_point(
-            self.trials,
-            self.ids,
-            self.step,
-            network=self.network,
-            rule=_measured(self._rule_now(), self.later_rule, self.rule),
-            directions=self.directions,
-            source=self.source,
-            update_norm_PL=measurement.update_norms(self.network, self._before),
-        )
+        everyone = len(self.ids)
+        together = measured_together(self.config) if self._error_sums.device.type == "cpu" else everyone
+        parts = [slice(start, start + together) for start in range(0, everyone, together)]
+        point = TracePoint.concatenate([self._measure(part) for part in parts])
         keep = point.finite.tolist()
         if all(keep):
             return point, []
@@ -243,6 +238,21 @@ class Pack:
         if self.later_rule is not None and switch is not None and self.step >= switch.at_step:
             return self.later_rule
         return self.rule
+
+    def _measure(self, part: slice) -> TracePoint:
+        """Rows of some members."""
+        network = self.network.select(part)
+        before = None if self._before is None else self._before.select(part)
+        return measurement.trace_point(
+            self.trials[part],
+            self.ids[part],
+            self.step,
+            network=network,
+            rule=_measured(self._rule_now(), self.later_rule, self.rule).select(part),
+            directions=self.directions.select(part),
+            source=self.source.select(part),
+            update_norm_PL=measurement.update_norms(network, before),
+        )
 
     def _update(self, l: int, rule: Rule, saved: object, delta: Tensor, rate_P11: Tensor) -> None:
         layer, factor = self.network.layers[l], self.architecture.lr_factors[l - 1]

@@ -1,10 +1,13 @@
 """Which library multiplies the matrices of this process.
 
-On CPUs with AVX-512 but no matrix unit, oneDNN's `bf16` precision still multiplies in float32, and faster than MKL does
-on AMD. But torch hands a batched product to oneDNN only from a total size on, batch included: a trial could change
-library with the size of its pack. So a pack may take oneDNN only where even one member's smallest product is large
-enough.
+On Intel's CPUs MKL is the faster one. On others it stops at AVX2 and oneDNN is faster, whose `bf16` precision still
+multiplies in float32 on CPUs without a matrix unit. Who made the CPU decides, not a stopwatch: bits must not change from
+one day to the next. But torch hands a batched product to oneDNN only from a total size on, batch included: a trial could
+change library with the size of its pack. So a pack may take oneDNN only where even one member's smallest product is
+large enough.
 """
+
+from pathlib import Path
 
 import torch
 
@@ -12,26 +15,31 @@ _TOLERATED_ERROR = 5e-6
 _ONEDNN_FROM = 16**3
 """Multiplications in one product from which torch considers oneDNN."""
 
-_onednn_is_exact = False
+_prefers_onednn = False
 
 
 def configure() -> str:
     """One thread, and the faster of two exact matrix products where it may be used. Returns its name."""
-    global _onednn_is_exact
+    global _prefers_onednn
     torch.set_num_threads(1)
     _use_onednn(True)
-    _onednn_is_exact = _probe_error() < _TOLERATED_ERROR
+    _prefers_onednn = not _made_by_intel() and _probe_error() < _TOLERATED_ERROR
     _use_onednn(False)
-    return "onednn" if _onednn_is_exact else "mkl"
+    return "onednn" if _prefers_onednn else "mkl"
 
 
 def choose(smallest_product: int) -> None:
     """Choose the library for a pack, given the multiplications in the smallest product of one member."""
-    _use_onednn(_onednn_is_exact and smallest_product > _ONEDNN_FROM)
+    _use_onednn(_prefers_onednn and smallest_product > _ONEDNN_FROM)
 
 
 def _use_onednn(wanted: bool) -> None:
     torch.backends.mkldnn.matmul.fp32_precision = "bf16" if wanted else "none"  # type: ignore[attr-defined]
+
+
+def _made_by_intel() -> bool:
+    cpus = Path("/proc/cpuinfo")
+    return cpus.exists() and "GenuineIntel" in cpus.read_text()
 
 
 def _probe_error() -> float:

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from services.domain.spec import RuleName, TrialSpec
-from workers.training.network import Network, Signals, select
+from workers.training.members import Members, listed, select
+from workers.training.network import Network, Signals
 from workers.training.streams import Purpose, stream_of
 
 
@@ -28,8 +29,8 @@ class Rule(Protocol):
         """
         ...
 
-    def select(self, index: Tensor) -> "Rule":
-        """The rule of the members at these indices; copies."""
+    def select(self, members: Members) -> "Rule":
+        """The rule of these members."""
         ...
 
 
@@ -40,7 +41,7 @@ class Backprop:
     def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:
         return network.layers[l + 1].input_grad(network.parameters[l + 1], signals.passed.saved[l + 1], delta_above)
 
-    def select(self, index: Tensor) -> "Backprop":
+    def select(self, members: Members) -> "Backprop":
         return self
 
 
@@ -51,7 +52,7 @@ class Shallow:
     def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:
         return None
 
-    def select(self, index: Tensor) -> "Shallow":
+    def select(self, members: Members) -> "Shallow":
         return self
 
 
@@ -64,8 +65,8 @@ class FeedbackAlignment:
     def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:
         return network.layers[l + 1].input_grad([self.B[l + 1]], signals.passed.saved[l + 1], delta_above)
 
-    def select(self, index: Tensor) -> "FeedbackAlignment":
-        return FeedbackAlignment(select(self.B, index))
+    def select(self, members: Members) -> "FeedbackAlignment":
+        return FeedbackAlignment(select(self.B, members))
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,8 @@ class KolenPollack:
     def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:
         return network.layers[l + 1].input_grad([self.B[l + 1]], signals.passed.saved[l + 1], delta_above)
 
-    def select(self, index: Tensor) -> "KolenPollack":
-        return KolenPollack(select(self.B, index))
+    def select(self, members: Members) -> "KolenPollack":
+        return KolenPollack(select(self.B, members))
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,8 @@ class WeightMirror:
             x = torch.from_numpy(np.stack(draws)).to(W)
             self.B[l].mul_(keep_P).add_(torch.bmm(x.mT, torch.bmm(x, W)) * rate_P)
 
-    def select(self, index: Tensor) -> "WeightMirror":
-        return WeightMirror(select(self.B, index), [self.trials[i] for i in index.tolist()])
+    def select(self, members: Members) -> "WeightMirror":
+        return WeightMirror(select(self.B, members), listed(self.trials, members))
 
 
 @dataclass(frozen=True)
@@ -142,9 +143,9 @@ class SignSymmetry:
         ]
         return torch.from_numpy(np.stack(draws)).to(self.magnitude[l]) * self.magnitude[l]
 
-    def select(self, index: Tensor) -> "SignSymmetry":
-        trials = [self.redrawn_for[i] for i in index.tolist()] if self.redrawn_for else []
-        return SignSymmetry(select(self.magnitude, index), trials)
+    def select(self, members: Members) -> "SignSymmetry":
+        trials = listed(self.redrawn_for, members) if self.redrawn_for else []
+        return SignSymmetry(select(self.magnitude, members), trials)
 
 
 @dataclass(frozen=True)
@@ -156,8 +157,8 @@ class DirectFeedbackAlignment:
     def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:
         return torch.bmm(signals.e_PBC, self.F[l])
 
-    def select(self, index: Tensor) -> "DirectFeedbackAlignment":
-        return DirectFeedbackAlignment(select(self.F, index))
+    def select(self, members: Members) -> "DirectFeedbackAlignment":
+        return DirectFeedbackAlignment(select(self.F, members))
 
 
 @dataclass(frozen=True)
@@ -169,8 +170,8 @@ class TargetProjection:
     def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:
         return torch.bmm(signals.target_PBC, self.F[l]).neg_()
 
-    def select(self, index: Tensor) -> "TargetProjection":
-        return TargetProjection(select(self.F, index))
+    def select(self, members: Members) -> "TargetProjection":
+        return TargetProjection(select(self.F, members))
 
 
 def make_rule(name: RuleName, feedback: Sequence[Tensor], trials: Sequence[TrialSpec]) -> Rule:

@@ -15,7 +15,7 @@ from torch import Tensor
 from services.domain.spec import TrialSpec
 from workers.training.data.library import DataLibrary, Split
 from workers.training.data.random import Teacher, evaluation_inputs, regression
-from workers.training.network import select
+from workers.training.members import Members, listed, select
 from workers.training.streams import Purpose, stream_of
 
 _NUMBERS_PER_BLOCK = 65_536
@@ -47,9 +47,8 @@ class Samples:
             return x_PBI, self.y.gather(1, chosen_PB)
         return x_PBI, self.y.gather(1, chosen_PB.unsqueeze(-1).expand(-1, -1, self.y.shape[-1]))
 
-    def select(self, index: Tensor) -> "Samples":
-        x = self.x if self.x.ndim == 2 else self.x.index_select(0, index)
-        return Samples(x, self.y.index_select(0, index))
+    def select(self, members: Members) -> "Samples":
+        return Samples(self.x if self.x.ndim == 2 else select(self.x, members), select(self.y, members))
 
 
 class Source(Protocol):
@@ -68,8 +67,8 @@ class Source(Protocol):
         """Inputs (P, B, I) and targets of update number `step`, from 0: a function of the step alone."""
         ...
 
-    def select(self, index: Tensor) -> "Source":
-        """The members at these indices."""
+    def select(self, members: Members) -> "Source":
+        """The batches of these members."""
         ...
 
 
@@ -101,13 +100,13 @@ class Resident:
             self._epoch, self._order_PN = epoch, torch.from_numpy(np.stack(orders)).to(self.train.x.device)
         return self.train.gather(self._order_PN[:, rows])
 
-    def select(self, index: Tensor) -> "Resident":
+    def select(self, members: Members) -> "Resident":
         return Resident(
-            [self.trials[i] for i in index.tolist()],
-            self.train.select(index),
-            self.test.select(index),
+            listed(self.trials, members),
+            self.train.select(members),
+            self.test.select(members),
             self._epoch,
-            select(self._order_PN, index),
+            select(self._order_PN, members),
         )
 
 
@@ -127,8 +126,8 @@ class Scripted:
         row = self.batches_SB[min(step, len(self.batches_SB) - 1)]
         return self.train.gather(row.expand(len(self.train.y), -1))
 
-    def select(self, index: Tensor) -> "Scripted":
-        return replace(self, train=self.train.select(index), test=self.test.select(index))
+    def select(self, members: Members) -> "Scripted":
+        return replace(self, train=self.train.select(members), test=self.test.select(members))
 
 
 @dataclass
@@ -163,16 +162,15 @@ class Online:
         rows = slice(within * size, (within + 1) * size)
         return self._x_PBI[:, rows], self._y_PB1[:, rows]
 
-    def select(self, index: Tensor) -> "Online":
-        kept = index.tolist()
+    def select(self, members: Members) -> "Online":
         return Online(
-            [self.trials[i] for i in kept],
-            [self.teachers[i] for i in kept],
-            self.train.select(index),
-            self.test.select(index),
+            listed(self.trials, members),
+            listed(self.teachers, members),
+            self.train.select(members),
+            self.test.select(members),
             self._block,
-            select(self._x_PBI, index),
-            select(self._y_PB1, index),
+            select(self._x_PBI, members),
+            select(self._y_PB1, members),
         )
 
 
