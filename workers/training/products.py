@@ -1,10 +1,10 @@
 """Which library multiplies the matrices of this process.
 
 On Intel's CPUs MKL is the faster one. On others it stops at AVX2 and oneDNN is faster, whose `bf16` precision still
-multiplies in float32 on CPUs without a matrix unit. Who made the CPU decides, not a stopwatch: bits must not change from
-one day to the next. But torch hands a batched product to oneDNN only from a total size on, batch included: a trial could
-change library with the size of its pack. So a pack may take oneDNN only where even one member's smallest product is
-large enough.
+multiplies in float32 on CPUs without a matrix unit. Who made the CPU decides, not a stopwatch: bits must not change
+from one day to the next. But torch hands a batched product to oneDNN only from a total size on, batch included: a
+trial could change library with the size of its pack. So a pack may take oneDNN only where even one member's smallest
+product is large enough.
 """
 
 from pathlib import Path
