@@ -11,7 +11,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from api import errors, schemas
 from api.auth import is_loopback, owner, refusal
-from api.routes import health, query, queue, sweeps, trials
+from api.routes import health, operations, query, queue, sweeps, trials
 from db.session import make_engine, make_reader_engine, reader_url
 from services import tokens
 from services.domain.errors import DomainError
@@ -63,8 +63,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if is_loopback(settings.host):
         # Against DNS rebinding: a page of another origin cannot reach the server under its own name.
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", "testserver"])
-    for module in (sweeps, trials, queue, query):
+    for module in (sweeps, trials, queue, query, operations):
         app.include_router(module.router, prefix="/api/v1", dependencies=[Depends(owner)], responses=_PROBLEMS)
+    app.include_router(operations.metrics, dependencies=[Depends(owner)], responses=_PROBLEMS)
     app.include_router(health.router, responses={503: _PROBLEMS[503]})
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
@@ -93,7 +94,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
         components = schema.setdefault("components", {}).setdefault("schemas", {})
-        for model in (SweepSpec, schemas.Question):
+        for model in (SweepSpec, schemas.Question, schemas.PriorityChange, schemas.Clone):
             described = model.model_json_schema(ref_template="#/components/schemas/{model}")
             components.update(described.pop("$defs", {}))
             components[model.__name__] = described

@@ -1,13 +1,15 @@
 """Reading request bodies: a size limit before anything is parsed, and JSON without its usual leniency."""
 
 import json
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import HTTPException, Request
+from pydantic import BaseModel, ValidationError
 
 from api.client.specfile import load_yaml
-from services.domain.errors import InvalidSpec, Problem
+from services.domain.errors import InvalidSpec, Problem, json_pointer
 
+M = TypeVar("M", bound=BaseModel)
 MAX_BODY_BYTES = 2**20
 MAX_DEPTH = 32
 _YAML = {"application/yaml", "application/x-yaml", "text/yaml"}
@@ -31,6 +33,22 @@ async def document(request: Request) -> object:
     except ValueError as error:
         raise _invalid("not_parsed", str(error)) from None
     return value
+
+
+def validated(model: type[M], body: object) -> M:
+    """The body as the model has it. Raises InvalidSpec with everything that is wrong."""
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        raise InvalidSpec(
+            [Problem(pointer=json_pointer(e["loc"]), code=e["type"], message=e["msg"]) for e in error.errors()]
+        ) from None
+
+
+def body_of(name: str) -> dict[str, Any]:
+    """What OpenAPI says of a body that is read here: it has the schema of this name."""
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def strict_json(text: str) -> object:

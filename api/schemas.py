@@ -16,6 +16,8 @@ class Sweep(Answer):
     id: int
     name: str
     state: SweepState
+    pause_reason: str | None = Field(description="Why it is paused; null when it is not.")
+    allowed_actions: list[str] = Field(description="What can be done with it now.")
     priority: int = Field(description="Higher is claimed first.")
     owner: str | None = Field(description="Who submitted it; null where the server asks for no token.")
     created_at: datetime
@@ -162,6 +164,52 @@ class Worker(Answer):
 
 class Workers(Answer):
     items: list[Worker]
+
+
+class Event(Answer):
+    id: int
+    at: datetime
+    trial_id: int | None
+    pack_id: int | None
+    kind: str = Field(description="`sweep.submitted`, `trial.claimed`, `trial.succeeded`, `trial.requeued`, ...")
+    detail: dict[str, Any] | None
+
+
+class EventPage(Answer):
+    items: list[Event]
+    next_cursor: str | None = Field(description="Null when there is nothing more now.")
+
+
+class Explanation(Answer):
+    sentence: str
+
+
+class Finding(Answer):
+    check: str
+    ok: bool
+    detail: str
+
+
+class Findings(Answer):
+    items: list[Finding]
+
+
+class PriorityChange(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    priority: int = Field(ge=-1000, le=1000)
+
+
+class Clone(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    name: str | None = Field(None, min_length=1, max_length=200)
+    overrides: dict[str, Any] = Field(
+        default_factory=dict,
+        max_length=1000,
+        description="Dotted paths into the spec, with their new values.",
+        examples=[{"base.train.lr": 0.01, "seeds.count": 3}],
+    )
 
 
 class Question(BaseModel):

@@ -222,7 +222,7 @@ def through_ray() -> float:
         ratios = []
         for _ in range(3):
             started = time.perf_counter()
-            list(run_pack(order, library, provenance, set))
+            list(run_pack(order, library, provenance))
             here = time.perf_counter() - started
             started = time.perf_counter()
             executor.start(order)

@@ -6,6 +6,7 @@ from pathlib import Path
 import psycopg
 from alembic import command, op
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from psycopg import sql
 from sqlalchemy import Connection, text
 
@@ -13,6 +14,7 @@ from db.session import READER_ROLE, make_engine
 
 # Any number that no other program takes as an advisory lock on the same database.
 _MIGRATION_LOCK = 0x616C69676E
+_SCRIPTS = str(Path(str(files("db"))) / "migrations")
 
 
 def upgrade(url: str, *, reader_password: str | None) -> None:
@@ -33,10 +35,17 @@ def upgrade(url: str, *, reader_password: str | None) -> None:
         engine.dispose()
 
 
+def newest_revision() -> str | None:
+    """The revision that this version of the code needs."""
+    config = Config()
+    config.set_main_option("script_location", _SCRIPTS)
+    return ScriptDirectory.from_config(config).get_current_head()
+
+
 def alembic_config(connection: Connection) -> Config:
     """Alembic's configuration for an open connection; there is no ini file."""
     config = Config()
-    config.set_main_option("script_location", str(Path(str(files("db"))) / "migrations"))
+    config.set_main_option("script_location", _SCRIPTS)
     config.attributes["connection"] = connection
     return config
 

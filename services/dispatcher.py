@@ -7,21 +7,23 @@ memory (which packs run here) can be lost at any moment without losing a trial o
 import os
 import random
 import socket
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from time import monotonic
 from typing import assert_never
 
 import structlog
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import sessionmaker
 
-from services import queue
+from services import presence, queue
 from services.comparisons import compare_next
-from services.domain.ports import Executor, PackBroken, PackEnded, PackStarted, Report
+from services.domain.errors import NotFound, StoreUnavailable
+from services.domain.ports import Executor, PackBroken, PackEnded, PackOrder, PackStarted, Report
 from services.domain.results import Chunk
 from services.domain.states import Reason
 from services.store import Store
@@ -31,6 +33,7 @@ _log = structlog.get_logger()
 _BUSY = timedelta(milliseconds=20)
 _IDLE = timedelta(milliseconds=250)
 _OUTAGE = timedelta(seconds=1)
+_DRAIN = timedelta(seconds=10)
 # What SQLAlchemy raises when the database cannot be reached, or goes away in the middle.
 _AWAY = (OperationalError, InterfaceError, PoolTimeout)
 
@@ -47,8 +50,10 @@ class Dispatcher:
     engine: Engine
     executor: Executor
     store: Store
-    """Where snapshots are kept."""
+    """Where snapshots and checkpoints are kept."""
     ttl: timedelta
+    checkpoint_every: timedelta | None = None
+    """How often workers report checkpoints unasked."""
     name: str = field(default_factory=dispatcher_name)
     clock: Callable[[], float] = monotonic
     held: set[int] = field(default_factory=set)
@@ -59,6 +64,8 @@ class Dispatcher:
         self._last_heartbeat = self._last_renewal = self._rescue_not_before = self.clock()
         self._rescue_not_before += self.ttl.total_seconds()  # after a start, the living get time to renew
         self._unrecorded: list[Report] = []
+        self._draining = False
+        self._unsaved: set[int] = set()
 
     def tick(self) -> timedelta:
         """Record what workers reported, keep leases, rescue what others lost, claim what fits; then sleep so long."""
@@ -70,22 +77,46 @@ class Dispatcher:
             compared = self._compare()
         except _AWAY as error:
             return self._survive(error)
+        except StoreUnavailable as error:
+            _log.warning("store unavailable", error=str(error))
+            return _OUTAGE
         return _BUSY if reported or claimed or compared or self.held else _IDLE
 
-    def drain(self) -> None:
-        """Stop: record what is there, give every pack back uncharged. The executor is closed by its owner."""
-        self._collect()
+    def drain(self, patience: timedelta = _DRAIN) -> None:
+        """Stop: ask every pack for a checkpoint, wait for as long as `patience` lets, give all back uncharged.
+
+        The executor is closed by its owner. Without the database nothing is given back: the leases expire.
+        """
+        try:
+            self._give_back(patience)
+        except _AWAY as error:
+            _log.warning("database unavailable", error=str(error).splitlines()[0])
+
+    def _give_back(self, patience: timedelta) -> None:
+        self._draining = True
+        self._keep_leases(now=True)
+        for pack_id in self.held:
+            self.executor.checkpoint(pack_id)
+        self._unsaved = set(self.held)
+        until = self.clock() + patience.total_seconds()
+        while self._unsaved & self.held and self.clock() < until:
+            if not self._collect():
+                time.sleep(_BUSY.total_seconds())
+            self._keep_leases()
         for pack_id in sorted(self.held):
             self.executor.abandon(pack_id)
             with self._sessions.begin() as session:
                 queue.release(session, pack_id)
-            _log.info("released", pack=pack_id)
+            _log.info("released", pack=pack_id, saved=pack_id not in self._unsaved)
         self.held.clear()
         with self._sessions.begin() as session:
-            session.execute(text("DELETE FROM workers WHERE dispatcher = :name"), {"name": self.name})
+            presence.leave(session, self.name)
 
     def _collect(self) -> int:
-        """Record reports in order. Those that an outage kept from being recorded are tried again first."""
+        """Record reports in order. Those that an outage kept from being recorded are tried again first.
+
+        Without the store, what needs it waits, and the leases are kept.
+        """
         if not self._unrecorded:  # during an outage nothing more is taken, so the workers wait
             self._unrecorded = self.executor.poll()
         count = 0
@@ -94,6 +125,9 @@ class Dispatcher:
                 self._take(self._unrecorded[0])
             except _AWAY:
                 raise
+            except StoreUnavailable as error:
+                _log.warning("store unavailable", pack=self._unrecorded[0].pack_id, error=str(error))
+                break
             except SQLAlchemyError as error:
                 self._refuse(self._unrecorded[0].pack_id, error)
             self._unrecorded.pop(0)
@@ -124,10 +158,20 @@ class Dispatcher:
     def _record(self, chunk: Chunk) -> None:
         for snapshot in chunk.snapshots:
             self.store.put(snapshot.safetensors)
+        try:
+            for checkpoint in chunk.checkpoints:
+                self.store.put(checkpoint.safetensors)
+        except StoreUnavailable as error:  # training goes on without
+            _log.warning("checkpoint not kept", pack=chunk.pack_id, error=str(error))
+            chunk = replace(chunk, checkpoints=[])
         with self._sessions.begin() as session:
             recorded = queue.record(session, chunk)
         match recorded.verdict:
             case queue.Verdict.ACCEPTED:
+                for name in recorded.superseded:
+                    self.store.delete(name)
+                if chunk.checkpoints:
+                    self._unsaved.discard(chunk.pack_id)
                 if recorded.unheld:
                     self.executor.drop(chunk.pack_id, sorted(recorded.unheld))
             case queue.Verdict.REPEATED:
@@ -150,26 +194,46 @@ class Dispatcher:
             queue.break_pack(session, pack_id, Reason.UNKNOWN_ERROR, str(error).splitlines()[0])
         self._abandon(pack_id)
 
-    def _keep_leases(self) -> None:
-        if self.clock() - self._last_heartbeat < self.ttl.total_seconds() / 3:
+    def _keep_leases(self, *, now: bool = False) -> None:
+        """Renew the leases three times within their time, and show who is here."""
+        if not now and self.clock() - self._last_heartbeat < self.ttl.total_seconds() / 3:
             return
         with self._sessions.begin() as session:
             alive = queue.heartbeat(session, dispatcher=self.name, packs=self.held, ttl=self.ttl)
-            self._show_workers(session)
+            paused = queue.packs_of_paused_sweeps(session, alive)
+            presence.show(
+                session,
+                self.name,
+                workers=self.executor.workers(),
+                capacity=self.executor.capacity(),
+                packs=len(self.held),
+                ttl=self.ttl,
+                draining=self._draining,
+            )
         self._last_heartbeat = self._last_renewal = self.clock()
         for pack_id in self.held - alive:
             _log.warning("lease lost", pack=pack_id)
             self._abandon(pack_id)
+        for pack_id in paused:
+            self.executor.checkpoint(pack_id)
 
     def _rescue(self) -> None:
+        """Take back what was lost, fail what is overdue, clear what nobody needs."""
         if self.clock() < self._rescue_not_before:
             return
         self._rescue_not_before = self.clock() + self.ttl.total_seconds() / 6
         with self._sessions.begin() as session:
             rescued = queue.rescue(session)
+            overdue = queue.time_out(session)
+            documents = queue.clear_checkpoints(session)
         for pack_id, trials in rescued.items():
             _log.warning("rescued", pack=pack_id, trials=len(trials))
             self._abandon(pack_id)
+        for pack_id, trials in overdue.items():
+            _log.warning("timed out", pack=pack_id, trials=trials)
+            self.executor.drop(pack_id, trials)
+        for name in documents:
+            self.store.delete(name)
 
     def _claim(self) -> int:
         """Lease packs while the executor has room. Returns how many."""
@@ -179,53 +243,48 @@ class Dispatcher:
         for resources in kinds:
             while self.executor.has_room(resources):
                 with self._sessions.begin() as session:
-                    order = queue.claim(
+                    claim = queue.claim(
                         session,
                         dispatcher=self.name,
                         resources=resources,
                         capacity=self.executor.capacity(),
                         ttl=self.ttl,
                     )
-                if order is None:
+                if claim is None:
                     break
-                self.held.add(order.pack_id)
+                # Held only once it runs: a lease that nobody works on must expire.
+                order = self._with_checkpoints(claim)
                 self.executor.start(order)
-                _log.info("claimed", pack=order.pack_id, trials=len(order.trial_ids))
+                self.held.add(order.pack_id)
+                _log.info("claimed", pack=order.pack_id, trials=len(order.trial_ids), resumed=len(order.resume))
                 count += 1
         return count
+
+    def _with_checkpoints(self, claim: queue.Claim) -> PackOrder:
+        """The order with the documents its trials go on from. Those that the store lost or spoilt start from zero."""
+        resume: dict[int, bytes] = {}
+        spoilt: list[int] = []
+        for trial_id, reference in claim.checkpoints.items():
+            try:
+                resume[trial_id] = self.store.get(reference.sha256)
+            except NotFound as error:
+                _log.error("checkpoint lost", trial=trial_id, error=str(error))
+                spoilt.append(trial_id)
+        if spoilt:
+            with self._sessions.begin() as session:
+                queue.restart(session, claim.order.pack_id, spoilt)
+        return replace(claim.order, resume=resume, checkpoint_every=self.checkpoint_every)
 
     def _compare(self) -> bool:
         """Compare the snapshots of one finished trial with those of its group."""
         with self._sessions.begin() as session:
             return compare_next(session, self.store)
 
-    def _show_workers(self, session: Session) -> None:
-        """Replace this dispatcher's rows in `workers`; rows of dispatchers long silent go."""
-        session.execute(
-            text("DELETE FROM workers WHERE dispatcher = :name OR seen_at < now() - 10 * :ttl"),
-            {"name": self.name, "ttl": self.ttl},
-        )
-        for worker in self.executor.workers():
-            session.execute(
-                text("""
-                    INSERT INTO workers (dispatcher, name, node, cpu, gpu, pack_id)
-                    VALUES (:dispatcher, :name, :node, :cpu, :gpu, :pack_id)
-                """),
-                {
-                    "dispatcher": self.name,
-                    "name": worker.name,
-                    "node": worker.node,
-                    "cpu": worker.resources.cpu,
-                    "gpu": worker.resources.gpu,
-                    "pack_id": worker.pack_id,
-                },
-            )
-
     def _abandon(self, pack_id: int) -> None:
         self.held.discard(pack_id)
         self.executor.abandon(pack_id)
 
-    def _survive(self, error: SQLAlchemyError) -> timedelta:
+    def _survive(self, error: Exception) -> timedelta:
         """The database is away. Packs train on while our leases may last; then they must stop."""
         _log.warning("database unavailable", error=str(error).splitlines()[0])
         now = self.clock()

@@ -1,28 +1,44 @@
-"""The queue: claim, heartbeat, record, finish, fail, release, rescue. The only place where trials change state
-besides submit and cancel (`services.sweeps`).
+"""The queue: claim, heartbeat, record, end, release, rescue, time out. With `endings` the only place where trials
+change state, besides what users do to them (`services.sweeps`).
 
 A pack is a lease and its id the fencing token: every write is conditional on `pack_id` and `state = 'running'`, so a
 worker that comes back after its lease expired changes nothing. Only the database's clock is compared with stored
 times. Functions take a Session and leave the commit to the caller; each is one transaction.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-import numpy as np
-from sqlalchemy import TextClause, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from services import endings, measurements
 from services import queue_sql as sql
 from services.domain.ports import PackOrder, Resources
-from services.domain.results import Chunk, Columns, Outcome, Provenance
+from services.domain.results import Chunk, Provenance
 from services.domain.spec import TrialConfig, TrialSpec, canonical_json
-from services.domain.states import Reason
+from services.domain.states import PackState, Reason
+from services.endings import Failure
 from services.packing import pack_limit, spread
-from services.retries import Fail, Requeue, Standing, decide
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointRef:
+    """Where in the store a trial's state after `step` updates lies."""
+
+    step: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A leased pack, and from where those of its trials go on that were interrupted."""
+
+    order: PackOrder
+    checkpoints: dict[int, CheckpointRef]
 
 
 class Verdict(StrEnum):
@@ -36,10 +52,15 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """The answer to a chunk. `unheld`: trials it spoke of that the pack does not hold; the worker should drop them."""
+    """The answer to a chunk.
+
+    `unheld`: trials it spoke of that the pack does not hold; the worker should drop them. `superseded`: documents of
+    earlier checkpoints, which may go.
+    """
 
     verdict: Verdict
     unheld: frozenset[int] = frozenset()
+    superseded: frozenset[str] = frozenset()
 
 
 def waiting_kinds(session: Session) -> list[Resources]:
@@ -47,38 +68,53 @@ def waiting_kinds(session: Session) -> list[Resources]:
     return [Resources(cpu=row.cpu, gpu=row.gpu) for row in session.execute(sql.KINDS)]
 
 
-def claim(
-    session: Session, *, dispatcher: str, resources: Resources, capacity: int, ttl: timedelta
-) -> PackOrder | None:
+def claim(session: Session, *, dispatcher: str, resources: Resources, capacity: int, ttl: timedelta) -> Claim | None:
     """Lease the next pack for a worker of this kind, or None when nothing is due.
 
-    `capacity`: how many packs can run at once; the last trials of a sweep are spread over so many.
+    `capacity`: how many packs can run at once; the last trials of a sweep are spread over so many. What an earlier
+    attempt measured goes, except up to the checkpoint from which a trial goes on.
     """
     kind = {"cpu": resources.cpu, "gpu": resources.gpu}
-    head = session.execute(sql.HEAD, kind).one_or_none()
-    if head is None:
+    turn = _whose_turn(session, kind)
+    if turn is None:
         return None
-    limit = pack_limit(TrialConfig.model_validate(head.config), resources)
-    unfinished = session.execute(sql.OPEN, {**kind, "enough": limit * max(1, capacity)}).scalar_one()
-    size = min(spread(unfinished, capacity, limit), head.pack_limit or limit)
+    head, room = turn
+    [(_, document)] = session.execute(sql.CONFIGS, {"groups": [head.group_id]})
+    limit = pack_limit(TrialConfig.model_validate(document), resources)
+    unfinished = session.execute(sql.UNFINISHED, {**kind, "enough": limit * max(1, capacity)}).scalar_one()
+    size = min(spread(unfinished, capacity, limit), head.pack_limit or limit, room or limit)
     chosen = session.execute(
-        sql.CLAIM, {"pack_key": head.pack_key, "size": size, "dispatcher": dispatcher, "ttl": ttl}
+        sql.CLAIM,
+        {
+            **kind,
+            "sweep": head.sweep_id,
+            "pack_key": head.pack_key,
+            "size": size,
+            "dispatcher": dispatcher,
+            "ttl": ttl,
+        },
     ).all()
-    pack_id = chosen[0].pack_id
-    ids = [row.id for row in chosen]
-    _forget_partial_results(session, [row.id for row in chosen if row.is_retry])
-    session.execute(
-        text("INSERT INTO attempts (trial_id, pack_id) SELECT id, :pack FROM unnest(:ids ::bigint[]) AS t(id)"),
-        {"pack": pack_id, "ids": ids},
-    )
-    _record_events(session, pack_id, dict.fromkeys(ids, ("trial.claimed", None)))
-    session.execute(
-        text("UPDATE sweeps SET state = 'running', started_at = now() WHERE id = ANY(:ids) AND state = 'queued'"),
-        {"ids": sorted({row.sweep_id for row in chosen})},
-    )
-    configs = _configs(session, {row.group_id for row in chosen})
+    if not chosen:  # paused or cancelled in this very moment
+        return None
+    pack_id, ids = chosen[0].pack_id, [row.id for row in chosen]
+    retried = [row.id for row in chosen if row.is_retry]
+    checkpoints = _checkpoints(session, retried)
+    measurements.take_back(session, {id_: checkpoints[id_].step if id_ in checkpoints else -1 for id_ in retried})
+    session.execute(sql.START_ATTEMPTS, {"pack": pack_id, "ids": ids})
+    endings.record_events(session, pack_id, dict.fromkeys(ids, ("trial.claimed", None)))
+    session.execute(sql.START_SWEEPS, {"ids": sorted({row.sweep_id for row in chosen})})
+    rows = session.execute(sql.CONFIGS, {"groups": list({row.group_id for row in chosen})})
+    configs = {row.id: TrialConfig.model_validate(row.config) for row in rows}
     trials = [TrialSpec(config=configs[row.group_id], seed=row.seed) for row in chosen]
-    return PackOrder(pack_id=pack_id, trial_ids=ids, trials=trials, resources=resources)
+    order = PackOrder(pack_id=pack_id, trial_ids=ids, trials=trials, resources=resources)
+    return Claim(order=order, checkpoints=checkpoints)
+
+
+def restart(session: Session, pack_id: int, trials: Collection[int]) -> None:
+    """These trials of the pack start from step 0 after all: their checkpoints cannot be read."""
+    held = {row.id for row in session.execute(sql.HELD, {"pack": pack_id})} & set(trials)
+    session.execute(sql.FORGET_CHECKPOINTS, {"ids": list(held)})
+    measurements.take_back(session, dict.fromkeys(held, -1))
 
 
 def heartbeat(session: Session, *, dispatcher: str, packs: Collection[int], ttl: timedelta) -> set[int]:
@@ -96,219 +132,165 @@ def record_provenance(session: Session, pack_id: int, provenance: Provenance) ->
 
 
 def record(session: Session, chunk: Chunk) -> Recorded:
-    """Write a chunk's rows and the outcomes in it, exactly once.
+    """Write a chunk's rows, checkpoints and outcomes, exactly once.
 
-    A repeated chunk is acknowledged and changes nothing; a chunk out of order or of a lost pack is refused. Rows and
-    outcomes of trials that the pack no longer holds are left out.
+    A repeated chunk is acknowledged and changes nothing; a chunk out of order or of a lost pack is refused. Whatever
+    concerns trials that the pack no longer holds is left out. A trial whose sweep was paused leaves the pack with its
+    checkpoint.
     """
+    rows = sum(len(columns) for _, columns in measurements.tables_of(chunk))
     advanced = session.execute(
-        sql.ADVANCE, {"pack": chunk.pack_id, "seq": chunk.seq, "model_steps": chunk.model_steps}
+        sql.ADVANCE, {"pack": chunk.pack_id, "seq": chunk.seq, "model_steps": chunk.model_steps, "rows": rows}
     ).one_or_none()
     if advanced is None:
         return Recorded(verdict=_why_refused(session, chunk))
     held = {row.id: row for row in session.execute(sql.HELD, {"pack": chunk.pack_id})}
-    mentioned = {outcome.trial_id for outcome in chunk.outcomes}
-    for table, columns in (
-        ("metrics", chunk.metrics),
-        ("traces", chunk.traces),
-        ("order_parameters", chunk.orders),
-    ):
-        if columns is not None and len(columns):
-            mentioned |= set(columns.trial_id.tolist())
-            _insert(session, table, columns.select(np.isin(columns.trial_id, list(held))))
-    kept = [snapshot for snapshot in chunk.snapshots if snapshot.trial_id in held]
-    if kept:
-        session.execute(
-            sql.RECORD_SNAPSHOTS,
-            {
-                "trials": [snapshot.trial_id for snapshot in kept],
-                "steps": [snapshot.step for snapshot in kept],
-                "hashes": [snapshot.sha256 for snapshot in kept],
-                "sizes": [len(snapshot.safetensors) for snapshot in kept],
-            },
-        )
+    mentioned = measurements.write(session, chunk, held)
     outcomes = [outcome for outcome in chunk.outcomes if outcome.trial_id in held]
     ended = [outcome for outcome in outcomes if outcome.reason in (Reason.COMPLETED, Reason.DIVERGED)]
-    _succeed(session, chunk.pack_id, ended)
-    failures = {outcome.trial_id: (outcome.reason, outcome.error) for outcome in outcomes if outcome not in ended}
+    endings.succeed(session, chunk.pack_id, ended)
+    failures = {
+        outcome.trial_id: Failure(reason=outcome.reason, error=outcome.error)
+        for outcome in outcomes
+        if outcome not in ended
+    }
+    checkpointed, superseded = _record_checkpoints(session, chunk, held)
+    for trial_id in session.execute(sql.PAUSED, {"ids": checkpointed}).scalars() if checkpointed else ():
+        failures[trial_id] = Failure(reason=Reason.RELEASED)
     if failures:
         size = session.execute(text("SELECT size FROM packs WHERE id = :id"), {"id": chunk.pack_id}).scalar_one()
-        _decide_and_apply(session, chunk.pack_id, size, {id_: held[id_] for id_ in failures}, failures)
-    _close_sweeps(session, [outcome.trial_id for outcome in outcomes])
-    return Recorded(verdict=Verdict.ACCEPTED, unheld=frozenset(mentioned - held.keys()))
+        endings.fail_or_requeue(session, chunk.pack_id, size, held, failures)
+    endings.close_sweeps(session, [outcome.trial_id for outcome in outcomes])
+    released = {trial_id for trial_id, failure in failures.items() if failure.reason is Reason.RELEASED}
+    unheld = frozenset(mentioned - held.keys() | released)
+    return Recorded(verdict=Verdict.ACCEPTED, unheld=unheld, superseded=superseded)
 
 
 def end_pack(session: Session, pack_id: int) -> bool:
     """The worker has reported everything. Trials it left unfinished, if any, wait again. False: the pack was lost."""
-    return _end_pack(session, pack_id, "finished", Reason.WORKER_LOST, "the worker ended without reporting the trial")
+    return _end_pack(
+        session, pack_id, PackState.FINISHED, Reason.WORKER_LOST, "the worker ended without reporting the trial"
+    )
 
 
 def break_pack(session: Session, pack_id: int, reason: Reason, error: str) -> bool:
     """The pack ended before its trials: each is requeued or failed as `retries` decides. False: the pack was lost."""
-    return _end_pack(session, pack_id, "lost", reason, error)
+    return _end_pack(session, pack_id, PackState.LOST, reason, error)
 
 
 def release(session: Session, pack_id: int) -> bool:
     """Give the pack back unharmed: its trials wait again and are not charged. False: the pack was lost."""
-    return _end_pack(session, pack_id, "released", Reason.RELEASED, None)
+    return _end_pack(session, pack_id, PackState.RELEASED, Reason.RELEASED, None)
 
 
 def rescue(session: Session) -> dict[int, list[int]]:
     """Take back every pack whose lease has expired. Returns the requeued trials by pack."""
-    rescued: dict[int, list[int]] = {}
-    for row in session.execute(sql.RESCUE):
-        rescued.setdefault(row.pack_id, []).append(row.id)
-    return rescued
+    return _by_pack(session.execute(sql.RESCUE))
+
+
+def time_out(session: Session) -> dict[int, list[int]]:
+    """Fail the trials that have run for longer than their sweep allows. Returns them by pack.
+
+    A pack that holds no other trials is lost; its dispatcher learns of it with the next heartbeat.
+    """
+    overdue = _by_pack(session.execute(sql.OVERDUE))
+    failed: dict[int, list[int]] = {}
+    for pack_id, trials in sorted(overdue.items()):
+        rows = {row.id: row for row in session.execute(sql.HELD, {"pack": pack_id})}
+        failures = {
+            trial_id: Failure(reason=Reason.TIMEOUT, error="the trial ran for longer than limits.trial_seconds")
+            for trial_id in trials
+            if trial_id in rows
+        }
+        endings.fail_or_requeue(session, pack_id, len(rows), rows, failures)
+        endings.close_sweeps(session, list(failures))
+        if rows and failures.keys() == rows.keys():  # nothing is left to wait for
+            _end_pack(session, pack_id, PackState.LOST, Reason.TIMEOUT, None)
+        failed[pack_id] = list(failures)
+    return failed
+
+
+def clear_checkpoints(session: Session) -> list[str]:
+    """Forget the checkpoints of trials that will never go on. Returns their documents, which may go."""
+    return list(session.execute(sql.CLEAR_CHECKPOINTS).scalars())
+
+
+def packs_of_paused_sweeps(session: Session, packs: Collection[int]) -> list[int]:
+    """Of these packs, those that train for a sweep that is paused."""
+    return list(session.execute(sql.PACKS_OF_PAUSED, {"packs": list(packs)}).scalars()) if packs else []
+
+
+def _whose_turn(session: Session, kind: dict[str, float]) -> tuple[Any, int | None] | None:
+    """The trial at the head of the queue, and how many its sweep may start, if that is limited."""
+    full: list[int] = []
+    while (head := session.execute(sql.HEAD, {**kind, "full": full}).one_or_none()) is not None:
+        if head.max_running is None:
+            return head, None
+        session.execute(sql.LOCK_SWEEP, {"sweep": head.sweep_id})
+        room = session.execute(sql.ROOM, {"sweep": head.sweep_id}).scalar_one()
+        if room > 0:
+            return head, room
+        full.append(head.sweep_id)
+    return None
+
+
+def _checkpoints(session: Session, trials: Sequence[int]) -> dict[int, CheckpointRef]:
+    rows = session.execute(sql.CHECKPOINTS, {"ids": list(trials)}) if trials else ()
+    return {row.trial_id: CheckpointRef(step=row.step, sha256=row.sha256) for row in rows}
+
+
+def _record_checkpoints(session: Session, chunk: Chunk, held: Collection[int]) -> tuple[list[int], frozenset[str]]:
+    """Note where the held trials can go on from; the last one of each trial counts.
+
+    Returns these trials, and the documents that are needed no more.
+    """
+    last = {checkpoint.trial_id: checkpoint for checkpoint in chunk.checkpoints if checkpoint.trial_id in held}
+    ended = {outcome.trial_id for outcome in chunk.outcomes}
+    kept = [checkpoint for trial_id, checkpoint in last.items() if trial_id not in ended]
+    ids = [checkpoint.trial_id for checkpoint in kept]
+    earlier = {ref.sha256 for ref in _checkpoints(session, ids).values()}
+    if kept:
+        session.execute(
+            sql.RECORD_CHECKPOINTS,
+            {
+                "trials": ids,
+                "steps": [checkpoint.step for checkpoint in kept],
+                "hashes": [checkpoint.sha256 for checkpoint in kept],
+            },
+        )
+    return ids, frozenset(earlier - {checkpoint.sha256 for checkpoint in kept})
 
 
 def _why_refused(session: Session, chunk: Chunk) -> Verdict:
-    pack = session.execute(
-        text("SELECT state, next_seq FROM packs WHERE id = :id"), {"id": chunk.pack_id}
-    ).one_or_none()
-    if pack is None or pack.state != "running":
+    if session.execute(sql.FENCE, {"pack": chunk.pack_id}).rowcount:  # type: ignore[attr-defined]
         return Verdict.FENCED
-    return Verdict.REPEATED if chunk.seq < pack.next_seq else Verdict.GAP
+    next_seq = session.execute(
+        text("SELECT next_seq FROM packs WHERE id = :id"), {"id": chunk.pack_id}
+    ).scalar_one_or_none()
+    if next_seq is None:
+        return Verdict.FENCED
+    return Verdict.REPEATED if chunk.seq < next_seq else Verdict.GAP
 
 
-def _insert(session: Session, table: str, columns: Columns) -> None:
-    """One statement for any number of rows; a row that is there already stays as it is."""
-    session.execute(_insert_statement(table, type(columns)), _lists(columns))
-
-
-def _insert_statement(table: str, columns: type[Columns]) -> TextClause:
-    names = columns.names()
-    arrays = ", ".join(f":{name} ::{_SQL_TYPES.get(name, 'double precision')}[]" for name in names)
-    return text(f"INSERT INTO {table} ({', '.join(names)}) SELECT * FROM unnest({arrays}) ON CONFLICT DO NOTHING")
-
-
-_SQL_TYPES = {**dict.fromkeys(("trial_id", "step", "layer", "i", "j"), "bigint"), "quantity": "text"}
-
-
-def _lists(columns: Columns) -> dict[str, list[Any]]:
-    """The columns as lists; NaN, which means undefined, as None."""
-    lists: dict[str, list[Any]] = {}
-    for name in columns.names():
-        column = getattr(columns, name)
-        values = column.tolist()
-        if column.dtype.kind == "f":
-            for row in np.flatnonzero(np.isnan(column)).tolist():
-                values[row] = None
-        lists[name] = values
-    return lists
-
-
-def _succeed(session: Session, pack_id: int, outcomes: Sequence[Outcome]) -> None:
-    if not outcomes:
-        return
-    ids = [outcome.trial_id for outcome in outcomes]
-    reasons = [str(outcome.reason) for outcome in outcomes]
-    session.execute(sql.SUCCEED, {"ids": ids, "reasons": reasons, "pack": pack_id})
-    session.execute(
-        sql.SUMMARISE,
-        {
-            "ids": ids,
-            "steps": [outcome.steps for outcome in outcomes],
-            "diverged": [outcome.diverged_at_step for outcome in outcomes],
-        },
-    )
-    session.execute(sql.SUMMARISE_LAYERS, {"ids": ids})
-    session.execute(sql.DEMAND_COMPARISONS, {"ids": ids})
-    session.execute(sql.END_ATTEMPTS, {"ids": ids, "reasons": reasons, "errors": [None] * len(ids), "pack": pack_id})
-    _record_events(
-        session,
-        pack_id,
-        {
-            outcome.trial_id: ("trial.succeeded", {"reason": outcome.reason, "steps": outcome.steps})
-            for outcome in outcomes
-        },
-    )
-
-
-def _end_pack(session: Session, pack_id: int, state: str, reason: Reason, error: str | None) -> bool:
-    size = session.execute(sql.END_PACK, {"pack": pack_id, "state": state}).scalar_one_or_none()
-    if size is None:
+def _end_pack(session: Session, pack_id: int, state: PackState, reason: Reason, error: str | None) -> bool:
+    """End the lease. Trials it still holds go by the reason."""
+    ended = session.execute(
+        sql.END_PACK,
+        {"pack": pack_id, "state": state, "reason": None if state is PackState.FINISHED else str(reason)},
+    ).one_or_none()
+    if ended is None:
         return False
     held = {row.id: row for row in session.execute(sql.HELD, {"pack": pack_id})}
     if held:
-        _decide_and_apply(session, pack_id, len(held), held, dict.fromkeys(held, (reason, error)))
-        _close_sweeps(session, list(held))
+        endings.fail_or_requeue(
+            session, pack_id, len(held), held, dict.fromkeys(held, Failure(reason=reason, error=error))
+        )
+        endings.close_sweeps(session, list(held))
     return True
 
 
-def _decide_and_apply(
-    session: Session,
-    pack_id: int,
-    pack_size: int,
-    held: Mapping[int, Any],
-    failures: Mapping[int, tuple[Reason, str | None]],
-) -> None:
-    """End the attempts of these trials, and requeue or fail each as `retries.decide` says."""
-    for trial_id, (reason, error) in failures.items():
-        trial = held[trial_id]
-        crashes_alone = trial.crashes_alone + (reason is Reason.WORKER_LOST and pack_size == 1)
-        decision = decide(
-            reason,
-            Standing(
-                attempts=trial.attempts,
-                max_attempts=trial.max_attempts,
-                pack_size=pack_size,
-                crashes_alone=crashes_alone,
-            ),
-        )
-        common = {"id": trial_id, "pack": pack_id, "error": error, "crashes_alone": crashes_alone}
-        match decision:
-            case Fail():
-                session.execute(sql.FAIL, {**common, "reason": str(decision.reason)})
-                event = ("trial.failed", {"reason": decision.reason, "error": error})
-            case Requeue():
-                session.execute(
-                    sql.REQUEUE,
-                    {
-                        **common,
-                        "reason": str(reason),
-                        "charged": decision.charged,
-                        "pack_limit": decision.pack_limit,
-                        "delay": decision.delay,
-                    },
-                )
-                event = ("trial.requeued", {"reason": reason, "error": error})
-        _record_events(session, pack_id, {trial_id: event})
-    session.execute(
-        sql.END_ATTEMPTS,
-        {
-            "ids": list(failures),
-            "reasons": [str(reason) for reason, _ in failures.values()],
-            "errors": [error for _, error in failures.values()],
-            "pack": pack_id,
-        },
-    )
-
-
-def _close_sweeps(session: Session, trials: Sequence[int]) -> None:
-    if trials:
-        sweeps = list(session.execute(sql.LOCK_SWEEPS, {"trials": list(trials)}).scalars())
-        session.execute(sql.CLOSE_SWEEPS, {"sweeps": sweeps})
-
-
-def _record_events(session: Session, pack_id: int, events: Mapping[int, tuple[str, dict[str, Any] | None]]) -> None:
-    session.execute(
-        sql.RECORD_EVENTS,
-        {
-            "pack": pack_id,
-            "ids": list(events),
-            "kinds": [kind for kind, _ in events.values()],
-            "details": [None if detail is None else canonical_json(detail) for _, detail in events.values()],
-        },
-    )
-
-
-def _forget_partial_results(session: Session, trials: Sequence[int]) -> None:
-    """What an earlier pack recorded of these trials goes: the new attempt starts from step 0."""
-    if trials:
-        for table in ("metrics", "traces", "order_parameters", "snapshots"):
-            session.execute(text(f"DELETE FROM {table} WHERE trial_id = ANY(:ids)"), {"ids": list(trials)})
-
-
-def _configs(session: Session, groups: Collection[int]) -> dict[int, TrialConfig]:
-    rows = session.execute(text("SELECT id, config FROM groups WHERE id = ANY(:ids)"), {"ids": list(groups)})
-    return {row.id: TrialConfig.model_validate(row.config) for row in rows}
+def _by_pack(rows: Iterable[Any]) -> dict[int, list[int]]:
+    trials: dict[int, list[int]] = {}
+    for row in rows:
+        trials.setdefault(row.pack_id, []).append(row.id)
+    return trials

@@ -6,58 +6,90 @@ are taken in one order everywhere, so that no two transactions wait for each oth
 
 from sqlalchemy import text
 
-# The distinct kinds of worker that trials wait for, hopping from one to the next along the queue's index.
+# The kinds of worker that trials wait for.
 KINDS = text("""
-    WITH RECURSIVE kinds AS (
-        (SELECT cpu, gpu FROM trials WHERE state = 'queued' ORDER BY cpu, gpu LIMIT 1)
-        UNION ALL
-        SELECT further.cpu, further.gpu FROM kinds CROSS JOIN LATERAL (
-            SELECT cpu, gpu FROM trials
-            WHERE state = 'queued' AND (cpu, gpu) > (kinds.cpu, kinds.gpu)
-            ORDER BY cpu, gpu LIMIT 1
-        ) AS further
-    )
-    SELECT cpu, gpu FROM kinds
+    SELECT DISTINCT cpu, gpu FROM sweeps
+    WHERE state IN ('queued', 'running')
+        AND EXISTS (SELECT FROM trials WHERE sweep_id = sweeps.id AND state = 'queued' AND run_after <= now())
+    ORDER BY cpu, gpu
 """)
 
-# The trial at the head of the queue for workers of a kind. Its lock keeps other dispatchers off it until the claim.
+# Whose turn it is among the sweeps for a kind of worker, and the first trial that waits there: the highest priority,
+# then the owner with the least running, then the oldest sweep. The lock keeps other dispatchers off until the claim.
 HEAD = text("""
-    SELECT pack_key, pack_limit, config
+    WITH running AS (
+        SELECT sweep_id, owner, sum(size) AS trials FROM packs JOIN sweeps ON sweeps.id = packs.sweep_id
+        WHERE packs.state = 'running'
+        GROUP BY sweep_id, owner
+    )
+    SELECT turn.id AS sweep_id, turn.max_running, head.pack_key, head.pack_limit, head.group_id
     FROM (
+        SELECT id, max_running FROM sweeps
+        WHERE state IN ('queued', 'running') AND cpu = :cpu AND gpu = :gpu AND id <> ALL(:full)
+        ORDER BY
+            priority DESC,
+            (SELECT coalesce(sum(trials), 0) FROM running WHERE running.owner IS NOT DISTINCT FROM sweeps.owner),
+            id
+    ) AS turn
+    CROSS JOIN LATERAL (
         SELECT pack_key, pack_limit, group_id FROM trials
-        WHERE state = 'queued' AND cpu = :cpu AND gpu = :gpu AND run_after <= now()
-        ORDER BY priority DESC, run_after, id
+        WHERE sweep_id = turn.id AND state = 'queued' AND run_after <= now()
+        ORDER BY run_after, id
         LIMIT 1
         FOR UPDATE SKIP LOCKED
     ) AS head
-    JOIN groups ON groups.id = head.group_id
+    LIMIT 1
 """)
+
+CONFIGS = text("SELECT id, config FROM groups WHERE id = ANY(:groups)")
+
+# How many more trials a limited sweep may run. Its row stays locked until the claim, so that two never pass together.
+ROOM = text("""
+    SELECT max_running - (SELECT count(*) FROM trials WHERE sweep_id = sweeps.id AND state = 'running')
+    FROM sweeps WHERE id = :sweep
+""")
+LOCK_SWEEP = text("SELECT FROM sweeps WHERE id = :sweep FOR NO KEY UPDATE")
 
 # How many trials wait for such workers or run on them, counted no further than matters for the size of a pack.
-OPEN = text("""
+UNFINISHED = text("""
     SELECT
         (SELECT count(*) FROM (
-            SELECT FROM trials
-            WHERE state = 'queued' AND cpu = :cpu AND gpu = :gpu AND run_after <= now()
+            SELECT FROM sweeps CROSS JOIN LATERAL (
+                SELECT FROM trials
+                WHERE sweep_id = sweeps.id AND trials.state = 'queued' AND run_after <= now()
+                LIMIT :enough
+            ) AS waiting
+            WHERE sweeps.state IN ('queued', 'running') AND cpu = :cpu AND gpu = :gpu
             LIMIT :enough
-        ) AS waiting)
-        + (SELECT count(*) FROM (
-            SELECT FROM trials WHERE pack_id IS NOT NULL AND cpu = :cpu AND gpu = :gpu LIMIT :enough
-        ) AS running)
+        ) AS all_waiting)
+        + (
+            SELECT coalesce(sum(size), 0) FROM packs JOIN sweeps ON sweeps.id = packs.sweep_id
+            WHERE packs.state = 'running' AND cpu = :cpu AND gpu = :gpu
+        )
 """)
 
-# A pack, and its trials running under it, in one statement.
+# A pack, and its trials running under it, in one statement: those of the sweep whose turn it is, then those of the
+# same shape in sweeps that have no limit of their own.
 CLAIM = text("""
     WITH chosen AS MATERIALIZED (
-        SELECT id, started_at IS NOT NULL AS is_retry FROM trials
-        WHERE state = 'queued' AND pack_key = :pack_key AND run_after <= now()
-            AND (pack_limit IS NULL OR pack_limit >= :size)
-        ORDER BY priority DESC, run_after, id
+        SELECT waiting.id, waiting.is_retry
+        FROM (
+            SELECT id FROM sweeps
+            WHERE state IN ('queued', 'running') AND cpu = :cpu AND gpu = :gpu AND (id = :sweep OR max_running IS NULL)
+            ORDER BY id <> :sweep, priority DESC, id
+        ) AS turn
+        CROSS JOIN LATERAL (
+            SELECT id, started_at IS NOT NULL AS is_retry FROM trials
+            WHERE sweep_id = turn.id AND pack_key = :pack_key AND state = 'queued' AND run_after <= now()
+                AND (pack_limit IS NULL OR pack_limit >= :size)
+            ORDER BY run_after, id
+            LIMIT :size
+            FOR UPDATE SKIP LOCKED
+        ) AS waiting
         LIMIT :size
-        FOR UPDATE SKIP LOCKED
     ), pack AS (
-        INSERT INTO packs (dispatcher, pack_key, size, lease_until)
-        SELECT :dispatcher, :pack_key, count(*), now() + :ttl FROM chosen
+        INSERT INTO packs (dispatcher, sweep_id, pack_key, size, lease_until)
+        SELECT :dispatcher, :sweep, :pack_key, count(*), now() + :ttl FROM chosen HAVING count(*) > 0
         RETURNING id
     )
     UPDATE trials
@@ -68,6 +100,50 @@ CLAIM = text("""
     RETURNING trials.id, trials.pack_id, trials.sweep_id, trials.group_id, trials.seed, chosen.is_retry
 """)
 
+START_SWEEPS = text("UPDATE sweeps SET state = 'running', started_at = now() WHERE id = ANY(:ids) AND state = 'queued'")
+
+START_ATTEMPTS = text("""
+    INSERT INTO attempts (trial_id, pack_id) SELECT id, :pack FROM unnest(:ids ::bigint[]) AS t(id)
+""")
+
+# Where trials can go on; and those that never will.
+CHECKPOINTS = text("SELECT trial_id, step, sha256 FROM checkpoints WHERE trial_id = ANY(:ids)")
+
+# The newest state of each trial, given its step in increasing order.
+RECORD_CHECKPOINTS = text("""
+    INSERT INTO checkpoints (trial_id, step, sha256)
+    SELECT * FROM unnest(:trials ::bigint[], :steps ::bigint[], :hashes ::text[])
+    ON CONFLICT (trial_id) DO UPDATE SET step = excluded.step, sha256 = excluded.sha256, recorded_at = now()
+""")
+
+FORGET_CHECKPOINTS = text("DELETE FROM checkpoints WHERE trial_id = ANY(:ids)")
+CLEAR_CHECKPOINTS = text("""
+    DELETE FROM checkpoints USING trials
+    WHERE trials.id = trial_id AND trials.state IN ('succeeded', 'cancelled')
+    RETURNING sha256
+""")
+
+# Trials whose sweep was paused meanwhile.
+PAUSED = text("""
+    SELECT trials.id FROM trials JOIN sweeps ON sweeps.id = sweep_id
+    WHERE trials.id = ANY(:ids) AND sweeps.state = 'paused'
+""")
+
+# Packs of a dispatcher that train for a paused sweep.
+PACKS_OF_PAUSED = text("""
+    SELECT DISTINCT pack_id FROM trials
+    WHERE pack_id = ANY(:packs) AND sweep_id IN (SELECT id FROM sweeps WHERE state = 'paused')
+""")
+
+# Trials that have run for longer than their sweep allows.
+OVERDUE = text("""
+    SELECT trials.id, trials.pack_id FROM packs
+    JOIN trials ON trials.pack_id = packs.id
+    JOIN sweeps ON sweeps.id = trials.sweep_id
+    WHERE packs.state = 'running' AND claimed_at + trial_seconds * interval '1 s' < now()
+    ORDER BY trials.pack_id
+""")
+
 HEARTBEAT = text("""
     UPDATE packs SET lease_until = now() + :ttl
     WHERE id = ANY(:packs) AND state = 'running' AND dispatcher = :dispatcher
@@ -75,14 +151,16 @@ HEARTBEAT = text("""
 """)
 
 ADVANCE = text("""
-    UPDATE packs SET next_seq = next_seq + 1, model_steps = model_steps + :model_steps
+    UPDATE packs SET next_seq = next_seq + 1, model_steps = model_steps + :model_steps, rows = rows + :rows
     WHERE id = :pack AND state = 'running' AND next_seq = :seq
     RETURNING id
 """)
 
+FENCE = text("UPDATE packs SET fenced = fenced + 1 WHERE id = :pack AND state <> 'running'")
+
 # The trials that the pack still holds, locked until the chunk is recorded.
 HELD = text("""
-    SELECT id, attempts, max_attempts, crashes_alone FROM trials
+    SELECT id, sweep_id, attempts, max_attempts, crashes_alone FROM trials
     WHERE pack_id = :pack AND state = 'running'
     ORDER BY id
     FOR NO KEY UPDATE
@@ -126,12 +204,6 @@ SUMMARISE_LAYERS = text("""
     ) AS final
 """)
 
-RECORD_SNAPSHOTS = text("""
-    INSERT INTO snapshots (trial_id, step, sha256, bytes)
-    SELECT * FROM unnest(:trials ::bigint[], :steps ::bigint[], :hashes ::text[], :sizes ::bigint[])
-    ON CONFLICT DO NOTHING
-""")
-
 # Finished trials that kept snapshots are compared with their group later.
 DEMAND_COMPARISONS = text("""
     INSERT INTO comparisons_due (trial_id)
@@ -169,7 +241,7 @@ RECORD_EVENTS = text("""
 """)
 
 END_PACK = text("""
-    UPDATE packs SET state = :state, finished_at = now()
+    UPDATE packs SET state = :state, reason = :reason, finished_at = now()
     WHERE id = :pack AND state = 'running'
     RETURNING size
 """)
@@ -177,7 +249,7 @@ END_PACK = text("""
 # Expired leases, their trials and their attempts, at once: nothing is chosen first and written later.
 RESCUE = text("""
     WITH lost AS (
-        UPDATE packs SET state = 'lost', finished_at = now()
+        UPDATE packs SET state = 'lost', reason = 'lease_expired', finished_at = now()
         WHERE state = 'running' AND lease_until < now()
         RETURNING id
     ), held AS MATERIALIZED (
@@ -201,6 +273,26 @@ RESCUE = text("""
     SELECT id, pack_id FROM requeued
 """)
 
+# One more trial of a sweep has failed like this; returns how many have.
+COUNT_ERROR = text("""
+    INSERT INTO sweep_errors (sweep_id, error, trials) VALUES (:sweep, :error, 1)
+    ON CONFLICT (sweep_id, error) DO UPDATE SET trials = sweep_errors.trials + 1, last_at = now()
+    RETURNING trials
+""")
+
+# The canary: a sweep whose trials keep failing alike stops, if anything of it still waits.
+PAUSE_FAILING = text("""
+    WITH paused AS (
+        UPDATE sweeps SET state = 'paused', pause_reason = :why
+        WHERE id = :sweep AND state IN ('queued', 'running') AND identical_errors <= :trials
+            AND EXISTS (SELECT FROM trials WHERE sweep_id = :sweep AND state = 'queued')
+        RETURNING id
+    )
+    INSERT INTO events (sweep_id, kind, detail)
+    SELECT id, 'sweep.paused', jsonb_build_object('reason', :why ::text) FROM paused
+    RETURNING sweep_id
+""")
+
 # Sweeps without a trial left to train are over. Their rows are locked first: of two packs that finish the last trials
 # at the same time, the later one sees what the earlier one wrote.
 LOCK_SWEEPS = text("""
@@ -211,16 +303,23 @@ LOCK_SWEEPS = text("""
 
 CLOSE_SWEEPS = text("""
     WITH counted AS (
-        SELECT sweep.id, over.succeeded, over.total FROM unnest(:sweeps ::bigint[]) AS sweep(id)
+        SELECT sweep.id, over.succeeded, over.cancelled, over.total FROM unnest(:sweeps ::bigint[]) AS sweep(id)
         CROSS JOIN LATERAL (
-            SELECT count(*) AS total, count(*) FILTER (WHERE state = 'succeeded') AS succeeded
+            SELECT count(*) AS total, count(*) FILTER (WHERE state = 'succeeded') AS succeeded,
+                count(*) FILTER (WHERE state = 'cancelled') AS cancelled
             FROM trials WHERE sweep_id = sweep.id
         ) AS over
         WHERE NOT EXISTS (SELECT FROM trials WHERE sweep_id = sweep.id AND state IN ('queued', 'running'))
     ), closed AS (
         UPDATE sweeps
         SET finished_at = now(),
-            state = CASE succeeded WHEN total THEN 'succeeded' WHEN 0 THEN 'failed' ELSE 'partial' END
+            pause_reason = NULL,
+            state = CASE
+                WHEN succeeded = total THEN 'succeeded'
+                WHEN cancelled = total THEN 'cancelled'
+                WHEN succeeded = 0 THEN 'failed'
+                ELSE 'partial'
+            END
         FROM counted WHERE sweeps.id = counted.id
         RETURNING sweeps.id, sweeps.state
     )

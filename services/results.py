@@ -122,6 +122,19 @@ def trial_attempts(session: Session, trial_id: int) -> list[dict[str, Any]]:
     return _rows_of_trial(session, trial_id, "attempts", "pack_id")
 
 
+def events(session: Session, sweep_id: int, *, after: int | None, limit: int) -> list[dict[str, Any]]:
+    """Events of a sweep with ids above `after`, in order. Raises NotFound."""
+    _require_sweep(session, sweep_id)
+    rows = session.execute(
+        text("""
+            SELECT id, at, trial_id, pack_id, kind, detail FROM events
+            WHERE sweep_id = :sweep AND id > :after ORDER BY id LIMIT :limit
+        """),
+        {"sweep": sweep_id, "after": after or 0, "limit": limit},
+    )
+    return [dict(row) for row in rows.mappings()]
+
+
 def alignment(session: Session, sweep_id: int) -> list[dict[str, Any]]:
     """Alignment by group, step and layer: n, mean and standard deviation over seeds. Raises NotFound."""
     _require_sweep(session, sweep_id)

@@ -1,5 +1,6 @@
 """What becomes of a trial whose attempt did not succeed. Pure: a decision is a value, and performs nothing."""
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import assert_never
@@ -43,26 +44,33 @@ Decision = Requeue | Fail
 
 
 def decide(reason: Reason, standing: Standing) -> Decision:
-    """Errors of the user end the trial; lost infrastructure costs it nothing; what crashes alone twice is poison."""
+    """Errors of the user end the trial; lost infrastructure costs it nothing; what crashes alone twice is poison.
+
+    What a pack did not survive is looked for in packs of half the size: a trial is charged only for what it does alone.
+    """
     match reason:
-        case Reason.USER_ERROR:
+        case Reason.USER_ERROR | Reason.TIMEOUT:
             return Fail(reason=reason)
         case Reason.WORKER_LOST:
             if standing.crashes_alone >= _CRASHES_ALONE_ALLOWED:
                 return Fail(reason=Reason.POISON)
             return Requeue(charged=False, pack_limit=_half(standing.pack_size))
-        case Reason.OUT_OF_MEMORY:
+        case Reason.OUT_OF_MEMORY | Reason.UNKNOWN_ERROR:
             if standing.pack_size > 1:
                 return Requeue(charged=False, pack_limit=_half(standing.pack_size))
             return _charge(reason, standing)
-        case Reason.LEASE_EXPIRED | Reason.RELEASED:
+        case Reason.LEASE_EXPIRED | Reason.RELEASED | Reason.NODE_LOST:
             return Requeue(charged=False)
-        case Reason.UNKNOWN_ERROR:
-            return _charge(reason, standing)
         case Reason.COMPLETED | Reason.DIVERGED | Reason.POISON | Reason.CANCELLED_BY_USER:
             raise ValueError(f"{reason} is an end, not a failed attempt")
         case _:
             assert_never(reason)
+
+
+def alike(error: str) -> str:
+    """What two errors of one cause have in common: the last line, numbers left out, at most 300 characters."""
+    lines = [line for line in error.splitlines() if line.strip()]
+    return re.sub(r"\d+", "#", lines[-1].strip())[:300] if lines else "an error without words"
 
 
 def _charge(reason: Reason, standing: Standing) -> Decision:

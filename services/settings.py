@@ -20,6 +20,7 @@ class Settings:
     port: int
     token: str | None
     lease_ttl: timedelta
+    checkpoint_every: timedelta
     data_root: Path
     data_download: bool
     store: str
@@ -44,6 +45,7 @@ class Settings:
             port=int(env.get("ALIGNSWEEP_PORT") or 8642),
             token=env.get("ALIGNSWEEP_TOKEN") or None,
             lease_ttl=timedelta(seconds=float(env.get("ALIGNSWEEP_LEASE_TTL_SECONDS") or 30)),
+            checkpoint_every=timedelta(seconds=float(env.get("ALIGNSWEEP_CHECKPOINT_SECONDS") or 60)),
             data_root=Path(env.get("ALIGNSWEEP_DATA_ROOT") or home / "data"),
             data_download=env.get("ALIGNSWEEP_DATA_DOWNLOAD") == "1",
             store=env.get("ALIGNSWEEP_STORE") or str(home / "store"),

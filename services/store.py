@@ -2,12 +2,14 @@
 
 import hashlib
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import fsspec
 
-from services.domain.errors import NotFound
+from services.domain.errors import DomainError, NotFound, StoreUnavailable
 
 
 @dataclass(frozen=True)
@@ -24,25 +26,43 @@ class Store:
         object.__setattr__(self, "_root", root.rstrip("/"))
 
     def put(self, content: bytes) -> str:
-        """Keep the document; returns its SHA-256 in hex. Keeping it again changes nothing."""
+        """Keep the document; returns its SHA-256 in hex. Keeping it again changes nothing. Raises StoreUnavailable."""
         name = hashlib.sha256(content).hexdigest()
         path = self._path(name)
-        if not self._files.exists(path):
-            self._files.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-            unfinished = f"{path}.{secrets.token_hex(4)}"
-            self._files.pipe_file(unfinished, content)
-            self._files.mv(unfinished, path)
+        with _translated():
+            if not self._files.exists(path):
+                self._files.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+                unfinished = f"{path}.{secrets.token_hex(4)}"
+                self._files.pipe_file(unfinished, content)
+                self._files.mv(unfinished, path)
         return name
 
     def get(self, name: str) -> bytes:
-        """The document of this hash. Raises NotFound where it is missing or not what its name says."""
-        try:
-            content: bytes = self._files.cat_file(self._path(name))
-        except FileNotFoundError:
-            raise NotFound("document", name) from None
+        """The document of this hash. Raises StoreUnavailable, and NotFound where it is missing or spoilt."""
+        with _translated():
+            try:
+                content: bytes = self._files.cat_file(self._path(name))
+            except FileNotFoundError:
+                raise NotFound("document", name) from None
         if hashlib.sha256(content).hexdigest() != name:
             raise NotFound("intact document", name)
         return content
 
+    def delete(self, name: str) -> None:
+        """Remove the document of this hash, if it is there. Raises StoreUnavailable."""
+        with _translated(), suppress(FileNotFoundError):
+            self._files.rm_file(self._path(name))
+
     def _path(self, name: str) -> str:
         return f"{self._root}/{name[:2]}/{name}"
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Failures of any file system as our own. Their libraries agree on OSError at the most."""
+    try:
+        yield
+    except DomainError:
+        raise
+    except Exception as error:
+        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error

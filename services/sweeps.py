@@ -1,4 +1,4 @@
-"""Sweeps: submit, plan, list, show, cancel. Functions take a Session and leave the commit to the caller."""
+"""Sweeps: plan, submit, list, show. Functions take a Session and leave the commit to the caller."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from services.domain.errors import Conflict, NotFound
 from services.domain.ports import Resources
 from services.domain.schedule import total_steps, trace_steps
 from services.domain.spec import SweepSpec, canonical_json, content_hash
-from services.domain.states import SweepState, TrialState
+from services.domain.states import SweepState, TrialState, allowed_actions
 from services.expansion import ExpandedGroup, count, expand, flatten, group_count
 from services.packing import pack_key, pack_limit
 
@@ -35,8 +35,8 @@ _INSERT_PARAMS = text("""
 """)
 
 _INSERT_TRIALS = text("""
-    INSERT INTO trials (sweep_id, group_id, position, seed, config_hash, pack_key, cpu, gpu, priority, max_attempts)
-    SELECT :sweep, group_id, position, seed, config_hash, pack_key, :cpu, :gpu, :priority, :max_attempts
+    INSERT INTO trials (sweep_id, group_id, position, seed, config_hash, pack_key, max_attempts)
+    SELECT :sweep, group_id, position, seed, config_hash, pack_key, :max_attempts
     FROM unnest(:groups ::bigint[], :positions ::bigint[], :seeds ::bigint[], :hashes ::text[], :keys ::text[])
         AS trial(group_id, position, seed, config_hash, pack_key)
 """)
@@ -57,30 +57,6 @@ _PROGRESS = text("""
     ) AS pace
 """)
 
-_CANCEL_TRIALS = text("""
-    WITH open AS MATERIALIZED (
-        SELECT id, pack_id FROM trials
-        WHERE sweep_id = :sweep AND state IN ('queued', 'running')
-        ORDER BY id
-        FOR NO KEY UPDATE
-    ), cancelled AS (
-        UPDATE trials
-        SET state = 'cancelled', reason = 'cancelled_by_user', pack_id = NULL, finished_at = now()
-        FROM open WHERE trials.id = open.id
-        RETURNING trials.id, open.pack_id
-    ), ended AS (
-        UPDATE attempts SET reason = 'cancelled_by_user', finished_at = now()
-        FROM cancelled WHERE attempts.trial_id = cancelled.id AND attempts.pack_id = cancelled.pack_id
-    )
-    INSERT INTO events (sweep_id, trial_id, pack_id, kind) SELECT :sweep, id, pack_id, 'trial.cancelled' FROM cancelled
-""")
-
-_CANCEL_SWEEP = text("""
-    UPDATE sweeps SET state = 'cancelled', finished_at = now()
-    WHERE id = :sweep AND state IN ('queued', 'running', 'paused')
-    RETURNING id
-""")
-
 
 @dataclass(frozen=True, kw_only=True)
 class SweepSummary:
@@ -89,6 +65,8 @@ class SweepSummary:
     id: int
     name: str
     state: SweepState
+    pause_reason: str | None
+    allowed_actions: list[str]
     priority: int
     owner: str | None
     created_at: datetime
@@ -161,6 +139,11 @@ def submit(
         name=spec.name,
         owner=owner,
         priority=spec.priority,
+        cpu=spec.resources.cpu,
+        gpu=spec.resources.gpu,
+        max_running=spec.limits.running,
+        trial_seconds=spec.limits.trial_seconds,
+        identical_errors=spec.fail_fast.identical_errors,
         spec=document,
         trial_count=count(spec),
         idempotency_key=idempotency_key,
@@ -194,21 +177,6 @@ def page(session: Session, *, before: int | None, limit: int, state: SweepState 
     return _summaries(session, session.scalars(query).all())
 
 
-def cancel(session: Session, sweep_id: int) -> SweepSummary:
-    """Cancel what waits and what runs; workers drop running trials at their next trace point.
-
-    A cancelled sweep may be cancelled again. Raises NotFound, and Conflict when the sweep is over otherwise.
-    """
-    session.execute(_CANCEL_TRIALS, {"sweep": sweep_id})
-    if session.execute(_CANCEL_SWEEP, {"sweep": sweep_id}).one_or_none():
-        session.add(Event(sweep_id=sweep_id, kind="sweep.cancelled"))
-        session.flush()
-    sweep = get(session, sweep_id)
-    if sweep.state is not SweepState.CANCELLED:
-        raise Conflict(f"sweep {sweep_id} is over: it has {sweep.state}", allowed=[])
-    return sweep
-
-
 def _resources(spec: SweepSpec) -> Resources:
     return Resources(cpu=float(spec.resources.cpu), gpu=float(spec.resources.gpu))
 
@@ -237,9 +205,6 @@ def _insert_groups(session: Session, sweep_id: int, spec: SweepSpec, groups: Seq
             _INSERT_TRIALS,
             {
                 "sweep": sweep_id,
-                "cpu": resources.cpu,
-                "gpu": resources.gpu,
-                "priority": spec.priority,
                 "max_attempts": spec.retries.max_attempts,
                 **dict(
                     zip(
@@ -275,6 +240,10 @@ def _summaries(session: Session, sweeps: Sequence[Sweep]) -> list[SweepSummary]:
             id=sweep.id,
             name=sweep.name,
             state=SweepState(sweep.state),
+            pause_reason=sweep.pause_reason,
+            allowed_actions=allowed_actions(
+                SweepState(sweep.state), failed_trials=progress[sweep.id].trials.get(TrialState.FAILED, 0)
+            ),
             priority=sweep.priority,
             owner=sweep.owner,
             created_at=sweep.created_at,

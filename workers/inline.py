@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from services.domain.ports import PackOrder, Report, Resources, WorkerStatus
 from services.domain.results import Provenance
-from workers.pack import run_pack
+from workers.pack import Control, run_pack
 from workers.training.data.library import DataLibrary
 
 
@@ -20,7 +20,7 @@ class InlineExecutor:
         self._provenance = provenance
         self._reports: Iterator[Report] | None = None
         self._pack_id: int | None = None
-        self._dropped: set[int] = set()
+        self._control = Control()
 
     def capacity(self) -> int:
         return 1
@@ -31,8 +31,8 @@ class InlineExecutor:
     def start(self, order: PackOrder) -> None:
         assert self._pack_id is None, "has_room was not asked"
         self._pack_id = order.pack_id
-        self._dropped = set()
-        self._reports = run_pack(order, self._library, self._provenance, lambda: self._dropped)
+        self._control = Control()
+        self._reports = run_pack(order, self._library, self._provenance, self._control)
 
     def poll(self) -> list[Report]:
         report = next(self._reports, None) if self._reports else None
@@ -43,7 +43,11 @@ class InlineExecutor:
 
     def drop(self, pack_id: int, trial_ids: Sequence[int]) -> None:
         if pack_id == self._pack_id:
-            self._dropped.update(trial_ids)
+            self._control.drop(trial_ids)
+
+    def checkpoint(self, pack_id: int) -> None:
+        if pack_id == self._pack_id:
+            self._control.checkpoint()
 
     def abandon(self, pack_id: int) -> None:
         if pack_id == self._pack_id:

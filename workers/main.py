@@ -48,6 +48,7 @@ def main() -> int:
         executor=executor,
         store=Store(settings.store),
         ttl=settings.lease_ttl,
+        checkpoint_every=settings.checkpoint_every,
     )
     structlog.get_logger().info("dispatcher up", name=dispatcher.name, executor=settings.executor)
     try:

@@ -13,15 +13,16 @@ from typing import Annotated, Any
 
 import typer
 
+from api.cli import operate
 from api.cli.console import FAILED, Format, err, out, show, told
+from api.cli.operate import Output, SweepId
 from api.client import Client
 from api.client.specfile import read_spec
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=True, help=__doc__)
+app.add_typer(operate.app)
 
-SweepId = Annotated[int, typer.Argument(min=1, help="Id of a sweep, as `alignsweep ls` shows it.")]
 SpecFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A spec in YAML or JSON.")]
-Output = Annotated[Format, typer.Option("--output", "-o", help="How rows are printed.")]
 
 
 @app.command()
@@ -120,13 +121,6 @@ def watch(sweep_id: SweepId) -> None:
 
     with told(), Client() as client:
         _exit_for(follow(client, sweep_id))
-
-
-@app.command()
-def cancel(sweep_id: SweepId) -> None:
-    """Cancel a sweep."""
-    with told(), Client() as client:
-        err.print(f"sweep {sweep_id} is {client.cancel(sweep_id)['state']}", highlight=False)
 
 
 @app.command()

@@ -84,9 +84,53 @@ class Client:
         """Losses and accuracies by group and step, mean and spread over seeds."""
         return self._items(f"/sweeps/{sweep_id}/curves")
 
+    def pause(self, sweep_id: int) -> dict[str, Any]:
+        """Claim nothing more of a sweep."""
+        return self._ask("POST", f"/sweeps/{sweep_id}/pause")
+
+    def resume(self, sweep_id: int) -> dict[str, Any]:
+        """Go on with a paused sweep."""
+        return self._ask("POST", f"/sweeps/{sweep_id}/resume")
+
     def cancel(self, sweep_id: int) -> dict[str, Any]:
         """Cancel a sweep."""
         return self._ask("POST", f"/sweeps/{sweep_id}/cancel")
+
+    def retry(self, sweep_id: int) -> dict[str, Any]:
+        """Let the failed trials of a sweep wait again."""
+        return self._ask("POST", f"/sweeps/{sweep_id}/retry")
+
+    def set_priority(self, sweep_id: int, priority: int) -> dict[str, Any]:
+        """Change when a sweep is claimed; higher is earlier."""
+        return self._ask("POST", f"/sweeps/{sweep_id}/priority", json={"priority": priority})
+
+    def clone(self, sweep_id: int, overrides: dict[str, Any], *, name: str | None = None) -> dict[str, Any]:
+        """Submit the spec of a sweep again, with other values at these dotted paths; returns the new sweep."""
+        return self._ask("POST", f"/sweeps/{sweep_id}/clone", json={"name": name, "overrides": overrides})
+
+    def events(self, sweep_id: int) -> Iterator[dict[str, Any]]:
+        """What happened to a sweep until now, in order."""
+        yield from self._pages(f"/sweeps/{sweep_id}/events")
+
+    def cancel_trial(self, trial_id: int) -> dict[str, Any]:
+        """Cancel one trial."""
+        return self._ask("POST", f"/trials/{trial_id}/cancel")
+
+    def explain(self, trial_id: int) -> str:
+        """Why a trial waits, runs or is over, in one sentence."""
+        return str(self._ask("GET", f"/trials/{trial_id}/explain")["sentence"])
+
+    def queue(self) -> list[dict[str, Any]]:
+        """What waits and what runs, per sweep."""
+        return self._items("/queue")
+
+    def workers(self) -> list[dict[str, Any]]:
+        """The workers that the dispatchers see."""
+        return self._items("/workers")
+
+    def doctor(self) -> list[dict[str, Any]]:
+        """The queue's invariants and the health of what it stands on."""
+        return self._items("/doctor")
 
     def sql(self, sql: str, *, max_rows: int = 10_000) -> dict[str, Any]:
         """Ask in SQL over the public views: columns, rows, whether they were cut."""

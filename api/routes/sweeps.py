@@ -7,9 +7,9 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 
 from api import schemas
 from api.auth import Owner
-from api.body import document
+from api.body import body_of, document, validated
 from api.deps import CursorId, Id, Limit, Transaction, make_cursor
-from services import results, sweeps
+from services import control, results, sweeps
 from services.domain.spec import SweepSpec
 from services.domain.states import SweepState, TrialState
 from services.expansion import parse
@@ -71,10 +71,54 @@ def show(sweep_id: Id, session: Transaction) -> schemas.Sweep:
     return schemas.Sweep.model_validate(sweeps.get(session, sweep_id))
 
 
+@router.post("/{sweep_id}/pause", operation_id="pause_sweep")
+def pause(sweep_id: Id, session: Transaction) -> schemas.Sweep:
+    """Claim nothing more of it; what runs, runs to its next checkpoint or its end. May be repeated."""
+    return schemas.Sweep.model_validate(control.pause(session, sweep_id))
+
+
+@router.post("/{sweep_id}/resume", operation_id="resume_sweep")
+def resume(sweep_id: Id, session: Transaction) -> schemas.Sweep:
+    """Go on with a paused sweep. May be repeated."""
+    return schemas.Sweep.model_validate(control.resume(session, sweep_id))
+
+
 @router.post("/{sweep_id}/cancel", operation_id="cancel_sweep")
 def cancel(sweep_id: Id, session: Transaction) -> schemas.Sweep:
     """Cancel waiting trials at once, running ones at their next trace point. May be repeated."""
-    return schemas.Sweep.model_validate(sweeps.cancel(session, sweep_id))
+    return schemas.Sweep.model_validate(control.cancel(session, sweep_id))
+
+
+@router.post("/{sweep_id}/retry", operation_id="retry_sweep")
+def retry(sweep_id: Id, session: Transaction) -> schemas.Sweep:
+    """Let the failed trials wait again, and only them."""
+    return schemas.Sweep.model_validate(control.retry(session, sweep_id))
+
+
+@router.post("/{sweep_id}/priority", operation_id="set_sweep_priority", openapi_extra=body_of("PriorityChange"))
+def priority(sweep_id: Id, body: Annotated[object, Depends(document)], session: Transaction) -> schemas.Sweep:
+    """Change when it is claimed, from the next claim on. Higher is earlier."""
+    change = validated(schemas.PriorityChange, body)
+    return schemas.Sweep.model_validate(control.set_priority(session, sweep_id, change.priority))
+
+
+@router.post("/{sweep_id}/clone", operation_id="clone_sweep", status_code=201, openapi_extra=body_of("Clone"))
+def clone(
+    sweep_id: Id, body: Annotated[object, Depends(document)], session: Transaction, owner: Owner, response: Response
+) -> schemas.Sweep:
+    """Submit its spec again, with other values where the body says so."""
+    wanted = validated(schemas.Clone, body)
+    summary = control.clone(session, sweep_id, wanted.overrides, name=wanted.name, owner=owner)
+    response.headers["Location"] = f"/api/v1/sweeps/{summary.id}"
+    return schemas.Sweep.model_validate(summary)
+
+
+@router.get("/{sweep_id}/events", operation_id="list_sweep_events")
+def events(sweep_id: Id, session: Transaction, cursor: CursorId, limit: Limit = 100) -> schemas.EventPage:
+    """What happened, in order."""
+    found = results.events(session, sweep_id, after=cursor, limit=limit)
+    items = [schemas.Event.model_validate(event) for event in found]
+    return schemas.EventPage(items=items, next_cursor=make_cursor(items[-1].id) if len(items) == limit else None)
 
 
 @router.get("/{sweep_id}/trials", operation_id="list_trials")

@@ -6,7 +6,8 @@ from fastapi import APIRouter
 
 from api import schemas
 from api.deps import Id, Transaction
-from services import results
+from services import control, results
+from services.explain import explain as explain_trial
 
 router = APIRouter(prefix="/trials", tags=["trials"])
 
@@ -15,6 +16,19 @@ router = APIRouter(prefix="/trials", tags=["trials"])
 def show(trial_id: Id, session: Transaction) -> schemas.Trial:
     """One trial."""
     return schemas.Trial.model_validate(asdict(results.trial(session, trial_id)))
+
+
+@router.post("/{trial_id}/cancel", operation_id="cancel_trial")
+def cancel(trial_id: Id, session: Transaction) -> schemas.Trial:
+    """Cancel one trial; a worker drops it at its next trace point. May be repeated."""
+    control.cancel_trial(session, trial_id)
+    return schemas.Trial.model_validate(asdict(results.trial(session, trial_id)))
+
+
+@router.get("/{trial_id}/explain", operation_id="explain_trial")
+def explain(trial_id: Id, session: Transaction) -> schemas.Explanation:
+    """Why it waits, runs or is over, in one sentence."""
+    return schemas.Explanation(sentence=explain_trial(session, trial_id))
 
 
 @router.get("/{trial_id}/metrics", operation_id="get_trial_metrics")

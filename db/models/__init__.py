@@ -2,20 +2,23 @@
 
 from db.models.attempt import Attempt
 from db.models.base import Base
+from db.models.checkpoint import Checkpoint
 from db.models.event import Event
 from db.models.group import Group, GroupParam
 from db.models.pack import Pack
 from db.models.snapshot import ComparisonDue, ParameterCosine, Snapshot
-from db.models.sweep import Sweep
+from db.models.sweep import Sweep, SweepError
 from db.models.token import Token
 from db.models.trace import LayerSummary, Metric, OrderParameter, Trace, TrialSummary
 from db.models.trial import Trial
-from db.models.worker import Worker
+from db.models.worker import Dispatcher, Worker
 
 __all__ = [
     "Attempt",
     "Base",
+    "Checkpoint",
     "ComparisonDue",
+    "Dispatcher",
     "Event",
     "Group",
     "GroupParam",
@@ -26,6 +29,7 @@ __all__ = [
     "ParameterCosine",
     "Snapshot",
     "Sweep",
+    "SweepError",
     "Token",
     "Trace",
     "Trial",

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Identity, func
+from sqlalchemy import ForeignKey, Identity, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.base import Base, one_of
@@ -12,13 +12,26 @@ from services.domain.states import SweepState
 
 class Sweep(Base):
     __tablename__ = "sweeps"
-    __table_args__ = (one_of("state", SweepState),)
+    __table_args__ = (
+        one_of("state", SweepState),
+        # A claim looks at these first: those that are not over are few.
+        Index("ix_sweeps_open", "id", postgresql_where=text("state IN ('queued', 'running', 'paused')")),
+    )
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     name: Mapped[str]
     owner: Mapped[str | None]
     state: Mapped[str] = mapped_column(default=SweepState.QUEUED)
+    pause_reason: Mapped[str | None]
+    """Why it is paused, in words for its owner."""
     priority: Mapped[int] = mapped_column(default=0)
+    """Higher is claimed first."""
+    cpu: Mapped[float]
+    gpu: Mapped[float]
+    """What a pack of its trials occupies: the kind of worker they wait for."""
+    max_running: Mapped[int | None]
+    trial_seconds: Mapped[float | None]
+    identical_errors: Mapped[int | None]
     spec: Mapped[dict[str, Any]]
     """The fully defaulted spec."""
     trial_count: Mapped[int]
@@ -28,3 +41,15 @@ class Sweep(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+
+
+class SweepError(Base):
+    """Trials of a sweep that failed alike: the canary counts here."""
+
+    __tablename__ = "sweep_errors"
+
+    sweep_id: Mapped[int] = mapped_column(ForeignKey("sweeps.id", ondelete="CASCADE"), primary_key=True)
+    error: Mapped[str] = mapped_column(primary_key=True)
+    """What the errors have in common: the last line, without numbers."""
+    trials: Mapped[int]
+    last_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -19,20 +19,12 @@ class Trial(Base):
         CheckConstraint("attempts <= max_attempts", name="attempts"),
         UniqueConstraint("sweep_id", "config_hash"),
         UniqueConstraint("sweep_id", "position"),
-        # The claim reads the head of this index; it holds waiting trials only, so finished ones cost nothing.
-        Index(
-            "ix_trials_queue",
-            "cpu",
-            "gpu",
-            text("priority DESC"),
-            "run_after",
-            "id",
-            postgresql_where=text("state = 'queued'"),
-        ),
+        # A claim reads the heads of these; they hold waiting trials only, so finished ones cost nothing.
+        Index("ix_trials_queue", "sweep_id", "run_after", "id", postgresql_where=text("state = 'queued'")),
         Index(
             "ix_trials_queue_of_pack_key",
+            "sweep_id",
             "pack_key",
-            text("priority DESC"),
             "run_after",
             "id",
             postgresql_where=text("state = 'queued'"),
@@ -53,12 +45,9 @@ class Trial(Base):
     """Trials of one key can be trained in one batched program."""
     pack_limit: Mapped[int | None]
     """The largest pack this trial may join; halved each time its pack crashes a worker."""
-    cpu: Mapped[float]
-    gpu: Mapped[float]
     state: Mapped[str] = mapped_column(server_default=TrialState.QUEUED)
     reason: Mapped[str | None]
     error: Mapped[str | None]
-    priority: Mapped[int]
     run_after: Mapped[datetime] = mapped_column(server_default=func.now())
     attempts: Mapped[int] = mapped_column(server_default="0")
     """Attempts charged to the trial; a lost worker charges none."""

@@ -18,3 +18,20 @@ class Worker(Base):
     gpu: Mapped[float]
     pack_id: Mapped[int | None]
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Dispatcher(Base):
+    """A dispatcher, as of its last heartbeat."""
+
+    __tablename__ = "dispatchers"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[str]
+    capacity: Mapped[int]
+    """Packs that could run at once."""
+    packs: Mapped[int]
+    """Leases it holds."""
+    ttl_seconds: Mapped[float]
+    draining: Mapped[bool]
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    seen_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -70,6 +70,10 @@ class DataUnavailable(DomainError):
     """A data set is not on this machine. The trial fails with reason `user_error`: a retry cannot help."""
 
 
+class StoreUnavailable(DomainError):
+    """The store of snapshots and checkpoints cannot be reached, or has no room. It may come back."""
+
+
 class EmbeddedDatabaseInUse(DomainError):
     """Another process serves the embedded PostgreSQL of this data folder."""
 

@@ -1,7 +1,8 @@
 """Seams between the dispatcher and what runs the packs. Implemented by `workers.inline` and `workers.cluster`."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Protocol
 
 from services.domain.results import Chunk, Provenance
@@ -25,6 +26,10 @@ class PackOrder:
     trial_ids: Sequence[int]
     trials: Sequence[TrialSpec]
     resources: Resources
+    resume: Mapping[int, bytes] = field(default_factory=dict)
+    """Checkpoints, by trial id, of those that go on where an earlier attempt stopped."""
+    checkpoint_every: timedelta | None = None
+    """How often to report checkpoints unasked; None: never."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +93,10 @@ class Executor(Protocol):
 
     def drop(self, pack_id: int, trial_ids: Sequence[int]) -> None:
         """Stop these trials of a pack at the next trace point; nothing more is reported of them."""
+        ...
+
+    def checkpoint(self, pack_id: int) -> None:
+        """Report a checkpoint of all trials that train now, soon. Unknown packs are ignored."""
         ...
 
     def abandon(self, pack_id: int) -> None:

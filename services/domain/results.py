@@ -18,8 +18,12 @@ FloatColumn = npt.NDArray[np.float64]
 TextColumn = npt.NDArray[np.str_]
 
 
+INTEGERS = ("trial_id", "step", "layer", "i", "j")
+"""Columns of whole numbers, in whichever table."""
+
+
 class Columns:
-    """Common to both tables: length, concatenation, selection."""
+    """Common to all tables: length, concatenation, selection."""
 
     def __len__(self) -> int:
         return len(getattr(self, fields(self)[0].name))  # type: ignore[arg-type]
@@ -32,7 +36,7 @@ class Columns:
     @classmethod
     def empty(cls) -> Self:
         """No rows."""
-        return cls(**{name: np.empty(0) for name in cls.names()})
+        return cls(**{name: np.empty(0, np.int64 if name in INTEGERS else np.float64) for name in cls.names()})
 
     @classmethod
     def concatenate(cls, parts: list[Self]) -> Self:
@@ -105,8 +109,8 @@ class OrderColumns(Columns):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Snapshot:
-    """The weights of one trial at one step: a safetensors document."""
+class _Document:
+    """Of one trial after `step` updates, in the safetensors format."""
 
     trial_id: int
     step: int
@@ -116,6 +120,14 @@ class Snapshot:
     def sha256(self) -> str:
         """Of the document: its name in the store."""
         return hashlib.sha256(self.safetensors).hexdigest()
+
+
+class Snapshot(_Document):
+    """The weights."""
+
+
+class Checkpoint(_Document):
+    """Everything that the future of the trial depends on. Its rows up to this step were reported before or with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +154,7 @@ class Chunk:
     traces: TraceColumns | None = None
     orders: OrderColumns | None = None
     snapshots: list[Snapshot] = field(default_factory=list)
+    checkpoints: list[Checkpoint] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     model_steps: int = 0
     """Updates made since the chunk before, summed over the trials of the pack."""

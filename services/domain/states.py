@@ -1,10 +1,12 @@
 """States and reasons: the words used in code, SQL, JSON, logs and docs alike."""
 
 from enum import StrEnum
+from typing import assert_never
 
 
 class TrialState(StrEnum):
-    """`queued -> running -> succeeded | failed | cancelled`, and `running -> queued` when lost or released."""
+    """`queued -> running -> succeeded | failed | cancelled`; `running -> queued` when lost or released, and
+    `failed -> queued` when a user retries. Nothing else leaves an end."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -42,8 +44,29 @@ class Reason(StrEnum):
     USER_ERROR = "user_error"
     OUT_OF_MEMORY = "out_of_memory"
     WORKER_LOST = "worker_lost"
+    NODE_LOST = "node_lost"
     LEASE_EXPIRED = "lease_expired"
     RELEASED = "released"
+    TIMEOUT = "timeout"
     POISON = "poison"
     UNKNOWN_ERROR = "unknown_error"
     CANCELLED_BY_USER = "cancelled_by_user"
+
+
+OPEN_SWEEPS = frozenset({SweepState.QUEUED, SweepState.RUNNING, SweepState.PAUSED})
+"""Sweeps that are not over."""
+
+
+def allowed_actions(state: SweepState, *, failed_trials: int) -> list[str]:
+    """What a user may do with a sweep in this state."""
+    match state:
+        case SweepState.QUEUED | SweepState.RUNNING:
+            actions = ["pause", "cancel", "priority"]
+        case SweepState.PAUSED:
+            actions = ["resume", "cancel", "priority"]
+        case SweepState.SUCCEEDED | SweepState.PARTIAL | SweepState.FAILED | SweepState.CANCELLED:
+            actions = []
+        case _:
+            assert_never(state)
+    retry = ["retry"] if failed_trials and state is not SweepState.CANCELLED else []
+    return [*actions, *retry, "clone"]

@@ -24,7 +24,7 @@ ORDER = PackOrder(
 
 
 def reports(sizes: PackSizes | None = None) -> list[Report]:
-    return list(run_pack(ORDER, LIBRARY, describe("cpu", "mkl", "bitwise"), set, sizes))
+    return list(run_pack(ORDER, LIBRARY, describe("cpu", "mkl", "bitwise"), sizes=sizes))
 
 
 def results(found: Sequence[Report | Progress], trial_id: int) -> str:

@@ -1,6 +1,5 @@
 """The Ray actor: one process that trains one pack at a time and streams what it measures."""
 
-import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ import torch
 
 from services.domain.ports import PackOrder, Report
 from services.domain.results import Provenance
-from workers.pack import describe, run_pack
+from workers.pack import Control, describe, run_pack
 from workers.training import numerics, products
 from workers.training.data.library import DataLibrary
 from workers.training.sizing import PackSizes
@@ -27,8 +26,7 @@ class TrainingActor:
         self._provenance = describe(self._device, matmul, reproducibility, node=node)
         folder = library.cache / "pack-sizes" if library.cache else None
         self._sizes = PackSizes(folder, torch.device(self._device))
-        self._dropped: set[int] = set()
-        self._lock = threading.Lock()
+        self._control = Control()
 
     def ready(self) -> Provenance:
         """Answers once the worker can train."""
@@ -36,19 +34,18 @@ class TrainingActor:
 
     def train(self, order: PackOrder) -> Iterator[Report]:
         """Stream the pack's reports; blocks while the dispatcher has not taken the earlier ones."""
-        with self._lock:
-            self._dropped = set()
-        yield from run_pack(order, self._library, self._provenance, self._dropped_now, self._sizes)
+        self._control = Control()
+        yield from run_pack(order, self._library, self._provenance, self._control, self._sizes)
 
     @ray.method(concurrency_group="control")
     def drop(self, trial_ids: Sequence[int]) -> None:
         """Stop these trials of the running pack at their next trace point."""
-        with self._lock:
-            self._dropped |= set(trial_ids)
+        self._control.drop(trial_ids)
 
-    def _dropped_now(self) -> set[int]:
-        with self._lock:
-            return set(self._dropped)
+    @ray.method(concurrency_group="control")
+    def checkpoint(self) -> None:
+        """Report a checkpoint of the running pack soon."""
+        self._control.checkpoint()
 
 
 # Ray's own recovery is off: only the queue knows whether a pack may run again.

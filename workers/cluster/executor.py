@@ -87,6 +87,10 @@ class RayExecutor:
         for worker in self._training(pack_id):
             worker.handle.drop.remote(list(trial_ids))
 
+    def checkpoint(self, pack_id: int) -> None:
+        for worker in self._training(pack_id):
+            worker.handle.checkpoint.remote()
+
     def abandon(self, pack_id: int) -> None:
         for worker in self._training(pack_id):
             self._dismiss(worker)

@@ -10,7 +10,7 @@ import torch
 
 from services.domain.architecture import architecture
 from services.domain.packability import shared_configuration
-from services.domain.results import MetricColumns, OrderColumns, Outcome, Snapshot, TraceColumns
+from services.domain.results import Checkpoint, MetricColumns, OrderColumns, Outcome, Snapshot, TraceColumns
 from services.domain.schedule import trace_steps
 from services.domain.spec import TrialSpec
 from services.domain.states import Reason
@@ -18,19 +18,23 @@ from workers.training import products
 from workers.training.data.library import DataLibrary
 from workers.training.data.sources import make_source
 from workers.training.pack import Pack
-from workers.training.state import TrialState, restore, snapshots
+from workers.training.state import TrialState, checkpoints, restore, snapshots
 
 _STEPS_BETWEEN_LOOKS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """What one trace point gives, for the trials still in the pack; `outcomes` are of those that ended at it."""
+    """What one trace point gives, for the trials still in the pack; `outcomes` are of those that ended at it.
+
+    Between trace points: checkpoints alone.
+    """
 
     metrics: MetricColumns
     traces: TraceColumns
     orders: OrderColumns | None = None
     snapshots: list[Snapshot] = field(default_factory=list)
+    checkpoints: list[Checkpoint] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     model_steps: int = 0
     """Updates since the trace point before, summed over trials."""
@@ -43,21 +47,22 @@ def train(
     library: DataLibrary,
     device: torch.device,
     dropped: Callable[[], Collection[int]] = frozenset,
+    checkpoint_due: Callable[[], bool] = lambda: False,
     dtype: torch.dtype = torch.float32,
     resume: Sequence[TrialState] = (),
 ) -> Iterator[Progress]:
     """Train the pack, one Progress per trace point.
 
-    `dropped` names trials that need not go on; they leave without an outcome. `resume`: states of all trials, at one
-    step; trace points up to that step are not given again. Raises DataUnavailable, and ValueError for trials that
-    cannot share a pack.
+    `dropped` names trials that need not go on; they leave without an outcome. `checkpoint_due` is asked now and then.
+    `resume`: states of all trials, at one step; trace points up to that step are not given again. Raises
+    DataUnavailable, and ValueError for trials that cannot share a pack.
     """
     _require_one_shape(trials)
     products.choose(0)
     pack = start(trials, trial_ids, library=library, device=device, dtype=dtype)
     if resume:
         restore(pack, resume)
-    yield from run(pack, dropped=dropped)
+    yield from run(pack, dropped=dropped, checkpoint_due=checkpoint_due)
 
 
 def start(
@@ -73,7 +78,12 @@ def start(
     return Pack.start(trials, trial_ids, network, make_source(trials, library, device, dtype), device, dtype)
 
 
-def run(pack: Pack, *, dropped: Callable[[], Collection[int]] = frozenset) -> Iterator[Progress]:
+def run(
+    pack: Pack,
+    *,
+    dropped: Callable[[], Collection[int]] = frozenset,
+    checkpoint_due: Callable[[], bool] = lambda: False,
+) -> Iterator[Progress]:
     """Train the pack from where it stands to the end of its last epoch."""
     config = pack.config
     total = config.train.epochs * pack.source.steps_per_epoch
@@ -106,6 +116,15 @@ def run(pack: Pack, *, dropped: Callable[[], Collection[int]] = frozenset) -> It
             ended, model_steps = [], 0
         if step == total or not pack.ids:
             break
+        if step and step % _STEPS_BETWEEN_LOOKS == 0 and checkpoint_due():
+            yield Progress(
+                metrics=MetricColumns.empty(),
+                traces=TraceColumns.empty(),
+                checkpoints=checkpoints(pack),
+                model_steps=model_steps,
+            )
+            products.choose(pack.smallest_product)
+            model_steps = 0
         pack.advance(remember=step + 1 in due)
         model_steps += len(pack.ids)
     if ended:

@@ -1,13 +1,15 @@
 """The state of trials while they train: to interrupt them, to go on in another pack, and to keep their weights."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
-from services.domain.results import Snapshot
+from services.domain.results import Checkpoint, Snapshot
 from workers.training.pack import Pack
 
 
@@ -21,12 +23,31 @@ class TrialState:
     step: int
     tensors: dict[str, Tensor]
 
+    def document(self, trial_id: int) -> bytes:
+        """As a safetensors document; the trial's id makes it unlike any other trial's."""
+        return safetensors.torch.save(self.tensors, {"step": str(self.step), "trial": str(trial_id)})
+
+    @classmethod
+    def read(cls, document: bytes) -> "TrialState":
+        """From what `document` made. Raises ValueError for anything else."""
+        try:
+            length = int.from_bytes(document[:8], "little")
+            step = int(json.loads(document[8 : 8 + length])["__metadata__"]["step"])
+            return cls(step=step, tensors=safetensors.torch.load(document))
+        except (KeyError, safetensors.SafetensorError) as error:
+            raise ValueError(f"not the state of a trial: {error}") from error
+
 
 def states(pack: Pack) -> list[TrialState]:
     """The state of every trial now, as copies on the CPU."""
     stacked = pack.tensors()
     return [
-        TrialState(step=pack.step, tensors={name: tensor[p].cpu().clone() for name, tensor in stacked.items()})
+        TrialState(
+            step=pack.step,
+            tensors={
+                name: tensor[p].cpu().clone(memory_format=torch.contiguous_format) for name, tensor in stacked.items()
+            },
+        )
         for p in range(len(pack.ids))
     ]
 
@@ -45,6 +66,14 @@ def restore(pack: Pack, given: Sequence[TrialState]) -> None:
         else:
             pack.optimizer.state.setdefault(name.split(":")[1], []).append(stacked)
     pack.resume_at(given[0].step)
+
+
+def checkpoints(pack: Pack) -> list[Checkpoint]:
+    """The state of every trial now, as documents."""
+    return [
+        Checkpoint(trial_id=trial_id, step=state.step, safetensors=state.document(trial_id))
+        for trial_id, state in zip(pack.ids, states(pack), strict=True)
+    ]
 
 
 def snapshots(pack: Pack) -> list[Snapshot]:

@@ -21,6 +21,8 @@ from services.domain.spec.rule import (
 )
 from services.domain.spec.sweep import (
     MAX_TRIALS_PER_SWEEP,
+    FailFastSpec,
+    LimitsSpec,
     ResourcesSpec,
     RetriesSpec,
     SeedsSpec,
@@ -40,8 +42,10 @@ __all__ = [
     "ConvSpec",
     "DataName",
     "DataSpec",
+    "FailFastSpec",
     "FeedbackSpec",
     "ImageName",
+    "LimitsSpec",
     "MirrorSpec",
     "ModelSpec",
     "PerturbationSpec",

@@ -65,6 +65,22 @@ class RetriesSpec(SpecModel):
     )
 
 
+class LimitsSpec(SpecModel):
+    running: Annotated[int, Field(ge=1, le=MAX_TRIALS_PER_SWEEP)] | None = Field(
+        None, description="At most so many trials of the sweep run at once; null is no limit."
+    )
+    trial_seconds: Annotated[float, Field(gt=0, le=1e8)] | None = Field(
+        None,
+        description="Wall time of an attempt, from its claim, after which the trial fails as `timeout`; null is none.",
+    )
+
+
+class FailFastSpec(SpecModel):
+    identical_errors: Annotated[int, Field(ge=1)] | None = Field(
+        3, description="The sweep pauses once so many trials have failed with the same error; null never pauses."
+    )
+
+
 class SweepSpec(SpecModel):
     """A whole experiment."""
 
@@ -77,3 +93,5 @@ class SweepSpec(SpecModel):
     priority: Annotated[int, Field(ge=-1000, le=1000)] = Field(0, description="Higher is claimed first.")
     resources: ResourcesSpec = ResourcesSpec()
     retries: RetriesSpec = RetriesSpec()
+    limits: LimitsSpec = LimitsSpec()
+    fail_fast: FailFastSpec = FailFastSpec()

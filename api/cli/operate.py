@@ -1,0 +1,121 @@
+"""Commands for a service that runs: what waits and why, changing what waits, and the doctor."""
+
+from typing import Annotated, Any
+
+import typer
+
+from api.cli.console import FAILED, Format, err, show, told
+from api.client import Client
+from api.client.specfile import load_yaml
+
+app = typer.Typer()
+queue = typer.Typer(no_args_is_help=True, help="What waits, what runs, who works, and why.")
+app.add_typer(queue, name="queue")
+
+SweepId = Annotated[int, typer.Argument(min=1, help="Id of a sweep, as `alignsweep ls` shows it.")]
+Output = Annotated[Format, typer.Option("--output", "-o", help="How rows are printed.")]
+
+
+@app.command()
+def pause(sweep_id: SweepId) -> None:
+    """Claim nothing more of a sweep; what runs, runs to its next checkpoint or its end."""
+    with told(), Client() as client:
+        _tell_state(client.pause(sweep_id))
+
+
+@app.command()
+def resume(sweep_id: SweepId) -> None:
+    """Go on with a paused sweep."""
+    with told(), Client() as client:
+        _tell_state(client.resume(sweep_id))
+
+
+@app.command()
+def cancel(
+    sweep_id: Annotated[int, typer.Argument(min=1, help="Id of a sweep; with --trial, of a trial.")],
+    trial: Annotated[bool, typer.Option("--trial", help="Cancel one trial in place of a sweep.")] = False,
+) -> None:
+    """Cancel a sweep, or one trial."""
+    with told(), Client() as client:
+        if trial:
+            err.print(f"trial {sweep_id} is {client.cancel_trial(sweep_id)['state']}", highlight=False)
+        else:
+            _tell_state(client.cancel(sweep_id))
+
+
+@app.command()
+def retry(sweep_id: SweepId) -> None:
+    """Let the failed trials of a sweep wait again, and only them."""
+    with told(), Client() as client:
+        _tell_state(client.retry(sweep_id))
+
+
+@app.command()
+def priority(sweep_id: SweepId, value: Annotated[int, typer.Argument(help="Higher is claimed first.")]) -> None:
+    """Change the priority of a sweep, from the next claim on."""
+    with told(), Client() as client:
+        _tell_state(client.set_priority(sweep_id, value))
+
+
+@app.command()
+def clone(
+    sweep_id: SweepId,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="PATH=VALUE into the spec, VALUE in YAML: base.train.lr=0.01")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of the new sweep.")] = None,
+) -> None:
+    """Submit the spec of a sweep again, with other values; prints the id of the new sweep."""
+    with told(), Client() as client:
+        values = dict(_setting(text) for text in overrides or [])
+        typer.echo(client.clone(sweep_id, values, name=name)["id"])
+
+
+@app.command()
+def doctor(output: Output = Format.TABLE) -> None:
+    """Check the queue's invariants and what it stands on; exit code 1 when something is wrong."""
+    with told(), Client() as client:
+        findings = client.doctor()
+    show(
+        ["", "check", "detail"],
+        [["ok" if finding["ok"] else "WRONG", finding["check"], finding["detail"]] for finding in findings],
+        output,
+    )
+    if not all(finding["ok"] for finding in findings):
+        raise typer.Exit(FAILED)
+
+
+@queue.command("show")
+def show_queue(output: Output = Format.TABLE) -> None:
+    """What waits and what runs, per sweep."""
+    columns = ["sweep_id", "sweep", "sweep_state", "priority", "queued", "running", "packs", "oldest_queued_at"]
+    with told(), Client() as client:
+        show(columns, [[entry[column] for column in columns] for entry in client.queue()], output)
+
+
+@queue.command("workers")
+def show_workers(output: Output = Format.TABLE) -> None:
+    """Who works, and on what."""
+    columns = ["dispatcher", "name", "node", "cpu", "gpu", "pack_id", "seen_at"]
+    with told(), Client() as client:
+        show(columns, [[worker[column] for column in columns] for worker in client.workers()], output)
+
+
+@queue.command("explain")
+def explain(trial_id: Annotated[int, typer.Argument(min=1, help="Id of a trial.")]) -> None:
+    """Say in one sentence why a trial waits, runs or is over."""
+    with told(), Client() as client:
+        typer.echo(client.explain(trial_id))
+
+
+def _tell_state(sweep: dict[str, Any]) -> None:
+    why = f" ({sweep['pause_reason']})" if sweep["pause_reason"] else ""
+    err.print(f"sweep {sweep['id']} is {sweep['state']}{why}, priority {sweep['priority']}", highlight=False)
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """The path and the value of PATH=VALUE. Raises ValueError."""
+    path, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"--set takes PATH=VALUE, not {text!r}")
+    return path, load_yaml(value)

@@ -1,0 +1,180 @@
+"""What users do to sweeps that exist: pause, resume, cancel, retry, clone, change the priority; and cancel a trial.
+
+Functions take a Session and leave the commit to the caller. Each transition is an event in the same transaction.
+"""
+
+from copy import deepcopy
+from typing import Any
+
+from sqlalchemy import TextClause, text
+from sqlalchemy.orm import Session
+
+from db.models import Event
+from services import endings, sweeps
+from services.domain.errors import Conflict, InvalidSpec, NotFound, Problem, json_pointer
+from services.domain.states import OPEN_SWEEPS, SweepState, TrialState
+from services.expansion import parse
+from services.sweeps import SweepSummary
+
+_PAUSE = text("""
+    UPDATE sweeps SET state = 'paused', pause_reason = :why
+    WHERE id = :sweep AND state IN ('queued', 'running')
+    RETURNING id
+""")
+
+_RESUME = text("""
+    UPDATE sweeps
+    SET state = CASE WHEN started_at IS NULL THEN 'queued' ELSE 'running' END, pause_reason = NULL
+    WHERE id = :sweep AND state = 'paused'
+    RETURNING id
+""")
+
+# The canary starts to count anew: its owner has looked.
+_FORGET_ERRORS = text("DELETE FROM sweep_errors WHERE sweep_id = :sweep")
+
+_SET_PRIORITY = text("""
+    UPDATE sweeps SET priority = :priority
+    WHERE id = :sweep AND state IN ('queued', 'running', 'paused')
+    RETURNING id
+""")
+
+_CANCEL_TRIALS = text("""
+    WITH open AS MATERIALIZED (
+        SELECT id, sweep_id, pack_id FROM trials
+        WHERE (sweep_id = :sweep OR id = :trial) AND state IN ('queued', 'running')
+        ORDER BY id
+        FOR NO KEY UPDATE
+    ), cancelled AS (
+        UPDATE trials
+        SET state = 'cancelled', reason = 'cancelled_by_user', pack_id = NULL, finished_at = now()
+        FROM open WHERE trials.id = open.id
+        RETURNING trials.id, open.sweep_id, open.pack_id
+    ), ended AS (
+        UPDATE attempts SET reason = 'cancelled_by_user', finished_at = now()
+        FROM cancelled WHERE attempts.trial_id = cancelled.id AND attempts.pack_id = cancelled.pack_id
+    ), told AS (
+        INSERT INTO events (sweep_id, trial_id, pack_id, kind)
+        SELECT sweep_id, id, pack_id, 'trial.cancelled' FROM cancelled
+    )
+    SELECT id FROM cancelled
+""")
+
+_CANCEL_SWEEP = text("""
+    UPDATE sweeps SET state = 'cancelled', finished_at = now(), pause_reason = NULL
+    WHERE id = :sweep AND state IN ('queued', 'running', 'paused')
+    RETURNING id
+""")
+
+_RETRY_TRIALS = text("""
+    WITH failed AS MATERIALIZED (
+        SELECT id FROM trials WHERE sweep_id = :sweep AND state = 'failed' ORDER BY id FOR NO KEY UPDATE
+    ), again AS (
+        UPDATE trials
+        SET state = 'queued', reason = NULL, error = NULL, finished_at = NULL, attempts = 0, crashes_alone = 0,
+            pack_limit = NULL, run_after = now()
+        FROM failed WHERE trials.id = failed.id
+        RETURNING trials.id
+    )
+    INSERT INTO events (sweep_id, trial_id, kind) SELECT :sweep, id, 'trial.retried' FROM again
+    RETURNING trial_id
+""")
+
+_REOPEN_SWEEP = text("""
+    UPDATE sweeps SET state = 'running', finished_at = NULL
+    WHERE id = :sweep AND state IN ('succeeded', 'partial', 'failed')
+""")
+
+
+def pause(session: Session, sweep_id: int) -> SweepSummary:
+    """Claim nothing more of the sweep; what runs, runs to its next checkpoint or its end. Repeatable.
+
+    Raises NotFound, and Conflict when the sweep is over; so for the actions below.
+    """
+    return _transition(session, _PAUSE, sweep_id, SweepState.PAUSED, "paused", why="paused by its owner")
+
+
+def resume(session: Session, sweep_id: int) -> SweepSummary:
+    """Go on with a paused sweep. Repeatable."""
+    session.execute(_FORGET_ERRORS, {"sweep": sweep_id})
+    sweep = sweeps.get(session, sweep_id)
+    if sweep.state in (SweepState.QUEUED, SweepState.RUNNING):
+        return sweep
+    return _transition(session, _RESUME, sweep_id, None, "resumed")
+
+
+def cancel(session: Session, sweep_id: int) -> SweepSummary:
+    """Cancel what waits and what runs; workers drop running trials at their next trace point. Repeatable."""
+    session.execute(_CANCEL_TRIALS, {"sweep": sweep_id, "trial": None})
+    return _transition(session, _CANCEL_SWEEP, sweep_id, SweepState.CANCELLED, "cancelled")
+
+
+def set_priority(session: Session, sweep_id: int, priority: int) -> SweepSummary:
+    """Higher is claimed first, from the next claim on."""
+    return _transition(session, _SET_PRIORITY, sweep_id, None, "priority", priority=priority)
+
+
+def retry(session: Session, sweep_id: int) -> SweepSummary:
+    """Let the failed trials wait again, with all their attempts; from their last checkpoints, where they have one."""
+    sweep = sweeps.get(session, sweep_id)
+    session.execute(_FORGET_ERRORS, {"sweep": sweep_id})
+    retried = [] if sweep.state is SweepState.CANCELLED else session.execute(_RETRY_TRIALS, {"sweep": sweep_id}).all()
+    if not retried:
+        raise Conflict(f"sweep {sweep_id} has no failed trials to retry", allowed=sweep.allowed_actions)
+    session.execute(_REOPEN_SWEEP, {"sweep": sweep_id})
+    session.add(Event(sweep_id=sweep_id, kind="sweep.retried", detail={"trials": len(retried)}))
+    session.flush()
+    return sweeps.get(session, sweep_id)
+
+
+def clone(
+    session: Session, sweep_id: int, overrides: dict[str, Any], *, name: str | None, owner: str | None
+) -> SweepSummary:
+    """Submit the spec of a sweep again, with other values at these dotted paths. Raises NotFound and InvalidSpec."""
+    document = deepcopy(sweeps.get(session, sweep_id).spec)
+    document["name"] = name or f"{document['name']} (copy)"[:200]
+    for path, value in overrides.items():
+        _put(document, path.split("."), value, path)
+    summary, _ = sweeps.submit(session, parse(document), idempotency_key=None, owner=owner)
+    session.add(Event(sweep_id=summary.id, kind="sweep.cloned", detail={"from": sweep_id}))
+    session.flush()
+    return summary
+
+
+def cancel_trial(session: Session, trial_id: int) -> None:
+    """Cancel one trial. Repeatable. Raises NotFound, and Conflict when it is over otherwise."""
+    session.execute(_CANCEL_TRIALS, {"sweep": None, "trial": trial_id})
+    state = session.execute(text("SELECT state FROM trials WHERE id = :id"), {"id": trial_id}).scalar_one_or_none()
+    if state is None:
+        raise NotFound("trial", trial_id)
+    if state != TrialState.CANCELLED:
+        raise Conflict(f"trial {trial_id} is over: it has {state}", allowed=[])
+    endings.close_sweeps(session, [trial_id])
+
+
+def _transition(
+    session: Session, statement: TextClause, sweep_id: int, goal: SweepState | None, event: str, **values: Any
+) -> SweepSummary:
+    """Run the conditional update. A sweep that is at the goal already stays as it is; where it cannot go: Conflict."""
+    if session.execute(statement, {"sweep": sweep_id, **values}).one_or_none():
+        session.add(Event(sweep_id=sweep_id, kind=f"sweep.{event}", detail=values or None))
+        session.flush()
+        return sweeps.get(session, sweep_id)
+    sweep = sweeps.get(session, sweep_id)
+    if goal is None or sweep.state is not goal:
+        raise Conflict(f"sweep {sweep_id} is {_told(sweep.state)}", allowed=sweep.allowed_actions)
+    return sweep
+
+
+def _told(state: SweepState) -> str:
+    return str(state) if state in OPEN_SWEEPS else f"over: it has {state}"
+
+
+def _put(document: dict[str, Any], path: list[str], value: Any, whole: str) -> None:
+    head, *rest = path
+    if not isinstance(document, dict) or (rest and head not in document):
+        message = f"there is no {whole} in the spec of the sweep"
+        raise InvalidSpec([Problem(pointer=json_pointer(("overrides", whole)), code="unknown_path", message=message)])
+    if rest:
+        _put(document[head], rest, value, whole)
+    else:
+        document[head] = value
