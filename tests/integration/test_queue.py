@@ -1,74 +1,17 @@
 """The queue on real PostgreSQL: every verb, and that a lost pack changes nothing."""
 
 from datetime import timedelta
-from typing import Any
 
-import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-from services import queue, queue_sql, sweeps
-from services.domain.ports import PackOrder, Resources
-from services.domain.results import Chunk, MetricColumns, Outcome, TraceColumns
+from services import control, queue, queue_sql, sweeps
+from services.domain.results import Outcome
 from services.domain.states import Reason
 from services.expansion import parse
 from services.queue import Verdict
-
-CPU = Resources(cpu=1, gpu=0)
-TTL = timedelta(seconds=30)
-
-
-def submit(session: Session, **parts: Any) -> int:
-    document = {"name": "test", "seeds": {"count": 4}, **parts}
-    summary, _ = sweeps.submit(session, parse(document), idempotency_key=None, owner=None)
-    session.commit()
-    return summary.id
-
-
-def claim(session: Session, dispatcher: str = "d", ttl: timedelta = TTL, capacity: int = 1) -> PackOrder:
-    order = queue.claim(session, dispatcher=dispatcher, resources=CPU, capacity=capacity, ttl=ttl)
-    session.commit()
-    assert order is not None
-    return order
-
-
-def chunk(order: PackOrder, seq: int, *, step: int = 0, outcomes: list[Outcome] | None = None) -> Chunk:
-    """One trace point of two layers for every trial of the order; layer 1 has no weight alignment."""
-    ids = np.array(order.trial_ids, dtype=np.int64)
-    n = len(ids)
-    metrics = {name: np.full(n, 0.5) for name in MetricColumns.names()}
-    traces = {name: np.full(2 * n, 0.25) for name in TraceColumns.names()}
-    traces["weight_alignment"][::2] = np.nan
-    metrics |= {"trial_id": ids, "step": np.full(n, step)}
-    traces |= {"trial_id": ids.repeat(2), "step": np.full(2 * n, step), "layer": np.tile([1, 2], n)}
-    return Chunk(
-        pack_id=order.pack_id,
-        seq=seq,
-        metrics=MetricColumns(**metrics),
-        traces=TraceColumns(**traces),
-        outcomes=outcomes or [],
-        model_steps=n,
-    )
-
-
-def completed(order: PackOrder) -> list[Outcome]:
-    return [Outcome(trial_id=trial_id, reason=Reason.COMPLETED, steps=7) for trial_id in order.trial_ids]
-
-
-def record(session: Session, chunk: Chunk) -> queue.Recorded:
-    recorded = queue.record(session, chunk)
-    session.commit()
-    return recorded
-
-
-def states(session: Session) -> dict[str, int]:
-    rows = session.execute(text("SELECT state, count(*) AS n FROM trials GROUP BY state"))
-    return {row.state: row.n for row in rows}
-
-
-def scalar(session: Session, query: str) -> Any:
-    return session.execute(text(query)).scalar_one()
+from tests.queueing import CPU, TTL, chunk, claim, completed, record, scalar, states, submit, try_claim
 
 
 def test_a_sweep_goes_from_queued_over_running_to_succeeded(session: Session) -> None:
@@ -98,7 +41,7 @@ def test_claims_follow_priority_then_age_and_keep_shapes_apart(session: Session)
     assert [len(pack.trials) for pack in packs] == [4, 8]  # what has the same shape shares a pack across sweeps
     first = scalar(session, f"SELECT sweep_id FROM trials WHERE id = {packs[0].trial_ids[0]}")
     assert first == urgent
-    assert queue.claim(session, dispatcher="d", resources=CPU, capacity=1, ttl=TTL) is None
+    assert try_claim(session) is None
 
 
 def test_two_claims_at_once_never_share_a_trial(session: Session, engine: Engine) -> None:
@@ -109,7 +52,7 @@ def test_two_claims_at_once_never_share_a_trial(session: Session, engine: Engine
         two = queue.claim(other, dispatcher="b", resources=CPU, capacity=4, ttl=TTL)
         assert one is not None
         assert two is not None
-        assert not set(one.trial_ids) & set(two.trial_ids)
+        assert not set(one.order.trial_ids) & set(two.order.trial_ids)
         session.commit()
         other.commit()
 
@@ -186,7 +129,7 @@ def test_what_crashes_its_worker_is_found_by_halving(session: Session) -> None:
     ("reason", "state", "attempts"),
     [
         (Reason.USER_ERROR, "failed", 1),
-        (Reason.UNKNOWN_ERROR, "queued", 1),  # charged, and waits
+        (Reason.UNKNOWN_ERROR, "queued", 0),  # looked for in packs of half the size
         (Reason.OUT_OF_MEMORY, "queued", 0),
     ],
 )
@@ -201,11 +144,15 @@ def test_a_failed_outcome_is_decided_by_its_reason(session: Session, reason: Rea
     assert scalar(session, "SELECT count(*) FROM trials WHERE state = 'running'") == len(good)
 
 
-def test_an_unknown_error_fails_the_trial_after_its_last_attempt(session: Session) -> None:
-    sweep_id = submit(session, retries={"max_attempts": 1})
-    order = claim(session)
-    queue.break_pack(session, order.pack_id, Reason.UNKNOWN_ERROR, "Traceback")
-    session.commit()
+def test_an_unknown_error_fails_the_trial_after_its_last_attempt_alone(session: Session) -> None:
+    """Whatever a pack of four raises together, each trial is charged for what it raises alone."""
+    sweep_id = submit(session, retries={"max_attempts": 1}, fail_fast={"identical_errors": None})
+    sizes = []
+    while (claimed := try_claim(session)) is not None:
+        sizes.append(len(claimed.order.trial_ids))
+        queue.break_pack(session, claimed.order.pack_id, Reason.UNKNOWN_ERROR, "Traceback")
+        session.commit()
+    assert sorted(sizes) == [1, 1, 1, 1, 2, 2, 4]
     assert states(session) == {"failed": 4}
     assert sweeps.get(session, sweep_id).state == "failed"
 
@@ -223,14 +170,14 @@ def test_cancel_ends_what_waits_and_fences_what_runs(session: Session) -> None:
     sweep_id = submit(session, seeds={"count": 8})
     order = claim(session, capacity=2)
     assert len(order.trial_ids) == 4
-    assert sweeps.cancel(session, sweep_id).state == "cancelled"
+    assert control.cancel(session, sweep_id).state == "cancelled"
     session.commit()
     assert states(session) == {"cancelled": 8}
     recorded = record(session, chunk(order, 0, outcomes=completed(order)))
     assert recorded == queue.Recorded(verdict=Verdict.ACCEPTED, unheld=frozenset(order.trial_ids))
     assert states(session) == {"cancelled": 8}
     assert scalar(session, "SELECT count(*) FROM metrics") == 0
-    assert sweeps.cancel(session, sweep_id).state == "cancelled"
+    assert control.cancel(session, sweep_id).state == "cancelled"
     assert scalar(session, "SELECT count(*) FROM attempts WHERE reason = 'cancelled_by_user'") == 4
 
 
@@ -249,8 +196,10 @@ def test_claims_read_an_index_however_many_trials_are_over(session: Session, eng
     session.execute(text("UPDATE trials SET state = 'cancelled', finished_at = now() WHERE id > 100"))
     session.commit()
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("VACUUM ANALYZE trials"))
-    for query in (queue_sql.KINDS, queue_sql.OPEN):
-        plan = "\n".join(session.execute(text(f"EXPLAIN {query.text}"), {"cpu": 1, "gpu": 0, "enough": 10}).scalars())
+        connection.execute(text("VACUUM ANALYZE"))
+    values = {"cpu": 1, "gpu": 0, "enough": 10, "full": [], "sweep": 1, "pack_key": "k", "size": 4}
+    values |= {"dispatcher": "d", "ttl": TTL}
+    for query in (queue_sql.KINDS, queue_sql.HEAD, queue_sql.UNFINISHED, queue_sql.CLAIM):
+        plan = "\n".join(session.execute(text(f"EXPLAIN {query.text}"), values).scalars())
         assert "ix_trials_queue" in plan, plan
         assert "Seq Scan on trials" not in plan

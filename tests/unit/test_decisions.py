@@ -72,7 +72,10 @@ def test_the_last_trials_are_spread_over_all_workers(waiting: int, capacity: int
         (Reason.OUT_OF_MEMORY, 3, 1, 0, Fail(reason=Reason.OUT_OF_MEMORY)),
         (Reason.RELEASED, 3, 4, 0, Requeue(charged=False)),
         (Reason.LEASE_EXPIRED, 3, 4, 0, Requeue(charged=False)),
-        (Reason.UNKNOWN_ERROR, 3, 4, 0, Fail(reason=Reason.UNKNOWN_ERROR)),
+        (Reason.NODE_LOST, 3, 4, 0, Requeue(charged=False)),  # nobody's fault: no bisection
+        (Reason.UNKNOWN_ERROR, 3, 4, 0, Requeue(charged=False, pack_limit=2)),  # not for what a neighbour did
+        (Reason.UNKNOWN_ERROR, 3, 1, 0, Fail(reason=Reason.UNKNOWN_ERROR)),
+        (Reason.TIMEOUT, 1, 4, 0, Fail(reason=Reason.TIMEOUT)),
     ],
 )
 def test_what_becomes_of_a_trial(
