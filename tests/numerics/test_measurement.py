@@ -11,11 +11,12 @@ from torch import Tensor
 from services.domain.spec import TrialConfig, TrialSpec
 from tests.numerics.test_networks import CONV, batch_for, chain, feedback_for, mlp, signals_of
 from tests.numerics.trials import COMMITTEE, run, start, trial
-from workers.training import committee
+from workers.training import committee, losses
 from workers.training.alignment import Overlap, mean_sample_cosine, measure, paper_cosine
 from workers.training.connectivity import dense_map
 from workers.training.data.random import Teacher
 from workers.training.directions import Directions
+from workers.training.network import Signals
 from workers.training.pack import Pack
 from workers.training.rules import Backprop, DirectFeedbackAlignment, FeedbackAlignment, Rule, Shallow
 
@@ -277,3 +278,51 @@ def test_dfa_learns_the_teacher_and_the_readout_takes_the_signs_of_the_feedback(
     assert (np.sign(v) == [1, -1]).all()
     aligned = points[-1].traces.weight_alignment.reshape(3, 2)[:, 1]
     assert (aligned > 0.9).all()
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("rule", ["fa", "kp"])
+def test_feedback_that_equals_the_weights_is_aligned_with_them_in_convolutions_too(rule: str, padding: int) -> None:
+    conv = {"channels": [3, 4], "kernel": 3, "padding": padding}
+    matched = trial(
+        model={"kind": "cnn", "conv": conv, "hidden": []},
+        rule={"name": rule, "feedback": {"distribution": "matched"}},
+        train={"epochs": 0},
+    )
+    [point] = run([matched])
+    assert point.traces.weight_alignment[1:] == pytest.approx([1, 1], abs=1e-6)
+    if rule == "fa":
+        assert point.metrics.weight_alignment_scaled == pytest.approx([1], abs=1e-6)
+
+
+@pytest.mark.parametrize("other", ["bp", "shallow"])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_switch_is_measured_by_the_rule_with_feedback(other: str, first: bool) -> None:
+    name, to = ("dfa", other) if first else (other, "dfa")
+    for point in run([trial(rule={"name": name, "switch": {"to": to, "at_step": 2}})]):
+        assert np.isfinite(point.traces.gradient_alignment[:2]).all()
+        assert np.isfinite(point.traces.weight_alignment[1:]).all()
+
+
+def test_totals_over_layers_do_not_need_every_layer_to_have_weights() -> None:
+    """From zero, the readout of a deep linear net is still zero after two steps; the layer below is not."""
+    zero = {"activation": "linear", "init": "zero", "hidden": [12, 9]}
+    point = next(point for point in run([trial(model=zero)]) if point.metrics.step[0] == 2)
+    assert np.isnan(point.traces.weight_alignment[2])
+    assert 0 < point.metrics.weight_alignment[0] < 1
+
+
+def test_weight_gradients_of_a_block_are_compared_over_all_its_parameters() -> None:
+    pack = start(trial(model={"kind": "transformer", "transformer": {"patch": 4, "width": 6, "blocks": 1}}))
+    pack.advance()
+    point, _ = pack.trace_point()
+    x, y = pack.source.train.part(slice(20))
+    passed = pack.network.forward(x)
+    e = losses.error("cross_entropy", passed.output_PBC, y)
+    gradients = []
+    for rule in (pack.rule, Backprop()):
+        delta = pack.network.deltas(rule, Signals(passed, e, e, 1))[2]
+        assert delta is not None
+        found = pack.network.layers[2].gradients(pack.network.parameters[2], passed.saved[2], delta)
+        gradients.append(torch.cat([gradient.flatten() for gradient in found]))
+    assert point.traces.weight_gradient_alignment[1] == pytest.approx(cosine(*gradients))

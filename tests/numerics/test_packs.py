@@ -38,6 +38,18 @@ PROGRAMS: dict[str, dict[str, Any]] = {
     "committee, bp": {**COMMITTEE, "rule": {"name": "bp"}},
     "transformer, dfa": {"model": TRANSFORMER, "train": {"optimizer": "adam", "epochs": 2}},
     "transformer, bp": {"model": TRANSFORMER, "rule": {"name": "bp"}},
+    # Products with an extent of 1, which libraries treat apart where they stand alone.
+    "one unit": {"model": {"hidden": [7, 1]}},
+    "batches of one": {"train": {"batch_size": 1, "epochs": 1}, "data": {"train_samples": 9}},
+    "batches of one, brsf": {"train": {"batch_size": 1}, "data": {"train_samples": 9}, "rule": {"name": "brsf"}},
+    "committee of eight": {**COMMITTEE, "model": {**COMMITTEE["model"], "hidden": [8]}},
+    "mlp of one output": {
+        "data": {"name": "teacher", "inputs": 20, "test_samples": 50},
+        "train": {"loss": "half_mse", "epochs": 2, "batch_size": 4},
+    },
+    "one channel": {"model": {**CNN, "conv": {"channels": [1, 2], "kernel": 1, "stride": 2}}},
+    "patches of one pixel": {"model": {"kind": "transformer", "transformer": {"patch": 1, "width": 4, "blocks": 1}}},
+    "one token": {"model": {"kind": "transformer", "transformer": {"patch": 8, "width": 4, "blocks": 1}}},
     "regression": {
         "data": {"name": "regression", "train_samples": 64, "test_samples": 40, "alpha": 0.3},
         "train": {"loss": "mse", "epochs": 2, "shuffle": False},
@@ -90,7 +102,29 @@ def test_a_diverging_neighbour_leaves_the_others_as_they_are(program: dict[str, 
     assert outcomes[1].diverged_at_step is not None
     assert 0 < outcomes[1].diverged_at_step < 120
     assert outcomes[0] == Outcome(trial_id=0, reason=Reason.COMPLETED, steps=120)
-    assert np.isfinite(np.concatenate([point.metrics.train_loss for point in together])).all()
+    recorded = np.concatenate([point.metrics.step[point.metrics.trial_id == 1] for point in together])
+    assert recorded.max() < outcomes[1].diverged_at_step
+
+
+def test_a_pack_that_empties_ends_with_what_became_of_its_trials() -> None:
+    assert list(train([trial(0)], [0], library=LIBRARY, device=CPU, dropped=lambda: {0})) == []
+    wild = trial(
+        data={"name": "teacher", "inputs": 20, "test_samples": 50},
+        model={"kind": "committee", "hidden": [3], "activation": "relu"},
+        train={"lr": 1e6, "loss": "half_mse", "batch_size": 4, "epochs": 3},
+        trace={"points_per_decade": 1},
+    )
+    [outcome] = [outcome for point in run([wild]) for outcome in point.outcomes]
+    assert outcome.reason is Reason.DIVERGED
+
+
+def test_the_step_of_divergence_does_not_depend_on_when_one_looks() -> None:
+    wild = {"train": {"lr": 1e6, "epochs": 40}, "model": {"activation": "relu"}}
+    steps = set()
+    for density in (1, 3, 8, 50):
+        points = run([trial(1, **wild, trace={"points_per_decade": density})])
+        steps |= {outcome.diverged_at_step for point in points for outcome in point.outcomes}
+    assert len(steps) == 1
 
 
 def test_the_step_of_divergence_is_the_first_with_outputs_that_are_not_finite() -> None:

@@ -21,6 +21,27 @@ MISFITS: list[tuple[dict[str, Any], str]] = [
     ({"model": {"kind": "committee", "hidden": [2, 2]}}, "exactly one hidden layer"),
     ({"model": {"kind": "committee", "hidden": [2]}}, "learns from data teacher"),
     ({"model": {"init": "aligned"}, "rule": {"name": "fa"}}, "follows direct feedback"),
+    ({"model": {"init": "aligned", "hidden": []}, "rule": {"name": "bp"}}, "init aligned needs at least one hidden"),
+    (
+        {"model": {"init": "aligned"}, "rule": {"name": "bp", "feedback": {"distribution": "matched"}}},
+        "matched follows the initial weights",
+    ),
+    (
+        {
+            "model": {"kind": "cnn", "conv": {"channels": [2, 2], "kernel": 4}},
+            "rule": {"feedback": {"distribution": "nmf"}},
+        },
+        "more numbers than there are outputs",
+    ),
+    (
+        {
+            "data": {"name": "mnist", "size": 14},
+            "model": {"kind": "cnn", "init": "zero"},
+            "rule": {"feedback": {"distribution": "svd"}},
+        },
+        "init zero has none",
+    ),
+    ({"rule": {"feedback": {"distribution": "positive", "rank": 2}}}, "rank is for feedback uniform"),
     ({"rule": {"feedback": {"distribution": "svd"}}}, "direct feedback .* into a cnn"),
     ({"rule": {"feedback": {"distribution": "repeated"}}}, "into a cnn or transformer"),
     ({"rule": {"feedback": {"values": [[1.0]]}}}, "networks of one hidden layer"),

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from workers.training.directions import Directions, alignment_matrix, dense_norm, frobenius, quotient
+from workers.training.directions import Directions, alignment_matrix, dense_norm, dense_unit, quotient
 from workers.training.network import Network, Signals
+from workers.training.products import bmm
 from workers.training.rules import Backprop, Rule, backward_weights
 
 _PAPER_ZERO = 1e-8
@@ -73,7 +74,8 @@ def measure(
     true = own if isinstance(rule, Backprop) else network.deltas(Backprop(), signals)
     undefined_P = signals.e_PBC.new_full((len(signals.e_PBC),), torch.nan)
     columns: dict[str, list[Tensor]] = {
-        name: [undefined_P] * depth for name in ("wa", "ga", "wga", "ratio", "norm", "rank", "condition", "identity")
+        name: [undefined_P] * depth
+        for name in ("overlap", "wa", "ga", "wga", "ratio", "norm", "rank", "condition", "identity")
     }
     backward = backward_weights(rule, network)
     cosine: Cosine = paper_cosine if paper else mean_sample_cosine
@@ -82,10 +84,11 @@ def measure(
         weights = network.parameters[l][0]
         columns["norm"][l - 1] = total_norm(network.weights(l))
         unit, backward_l = directions.unit[l], backward[l]
+        if unit is None and backward_l is not None and backward_l.numel():
+            unit = dense_unit(network, l, backward_l.expand_as(weights))
         if unit is not None:
-            columns["wa"][l - 1] = quotient((weights * unit).sum((1, 2)), dense_norm(network, l, weights))
-        elif backward_l is not None and backward_l.numel():
-            columns["wa"][l - 1] = _cosine(weights, backward_l)
+            columns["overlap"][l - 1] = (weights * unit).sum((1, 2))
+            columns["wa"][l - 1] = quotient(columns["overlap"][l - 1], dense_norm(network, l, weights))
         condition, identity = alignment_matrix(network, directions, l, undefined_P)
         columns["condition"][l - 1], columns["identity"][l - 1] = condition, identity
         delta_own, delta_true = own[l], true[l]
@@ -99,9 +102,10 @@ def measure(
         compared.append(Overlap.of(delta_own, delta_true, without_small=True) if paper else overlap)
         columns["ga"][l - 1] = cosine(compared[-1:])
         layer, saved = network.layers[l], signals.passed.saved[l]
+        weights_alone = slice(len(network.weights(l)))
         columns["wga"][l - 1] = _cosine(
-            layer.gradients(network.parameters[l], saved, delta_own)[0],
-            layer.gradients(network.parameters[l], saved, delta_true)[0],
+            layer.gradients(network.parameters[l], saved, delta_own)[weights_alone],
+            layer.gradients(network.parameters[l], saved, delta_true)[weights_alone],
         )
     stacked = {
         name: torch.stack([value.to(undefined_P) for value in column], dim=1) for name, column in columns.items()
@@ -115,8 +119,10 @@ def measure(
         delta_effective_rank=stacked["rank"],
         alignment_condition=stacked["condition"],
         alignment_identity=stacked["identity"],
-        total_weight_alignment=_total_weight_alignment(network, stacked["wa"], directions.raw_norm, undefined_P),
-        total_weight_alignment_scaled=_total_weight_alignment(network, stacked["wa"], directions.norm, undefined_P),
+        total_weight_alignment=_total_weight_alignment(network, stacked["overlap"], directions.raw_norm, undefined_P),
+        total_weight_alignment_scaled=_total_weight_alignment(
+            network, stacked["overlap"], directions.norm, undefined_P
+        ),
         total_gradient_alignment=cosine(compared) if compared else undefined_P,
         total_gradient_alignment_published=cosine(compared[:-1]) if compared[1:] else undefined_P,
     )
@@ -146,18 +152,17 @@ def paper_cosine(overlaps: Sequence[Overlap]) -> Tensor:
 
 
 def _total_weight_alignment(
-    network: Network, alignment_PL: Tensor, norms: Sequence[Tensor | None], undefined_P: Tensor
+    network: Network, overlap_PL: Tensor, norms: Sequence[Tensor | None], undefined_P: Tensor
 ) -> Tensor:
-    """Cosine of all weights and all directions, each concatenated over layers.
+    """Cosine of all weights and all directions, each concatenated over layers; `overlap_PL`: with unit directions.
 
     It depends on the relative norms of the directions, hence on the scale of the feedback.
     """
     layers = [(l, norm) for l, norm in enumerate(norms) if norm is not None]
     if not layers:
         return undefined_P
-    weights = {l: dense_norm(network, l, network.parameters[l][0]) for l, _ in layers}
-    dot_P = _sum([alignment_PL[:, l - 1] * weights[l] * norm for l, norm in layers])
-    weight_P = _sum([weights[l].square() for l, _ in layers]).sqrt()
+    dot_P = _sum([overlap_PL[:, l - 1] * norm for l, norm in layers])
+    weight_P = _sum([dense_norm(network, l, network.parameters[l][0]).square() for l, _ in layers]).sqrt()
     direction_P = _sum([norm.square() for _, norm in layers]).sqrt()
     return quotient(dot_P, weight_P * direction_P)
 
@@ -166,21 +171,21 @@ def _participation(delta_PBH: Tensor) -> Tensor:
     """(tr G)^2 / frobenius(G)^2 of the deltas' Gram matrix G, (P,): how many directions they span, evenly weighted."""
     batch, width = delta_PBH.shape[1:]
     delta_PBH = delta_PBH.double()  # the squares of small deltas would underflow
-    gram = torch.bmm(delta_PBH, delta_PBH.mT) if batch < width else torch.bmm(delta_PBH.mT, delta_PBH)
+    gram = bmm(delta_PBH, delta_PBH.mT) if batch < width else bmm(delta_PBH.mT, delta_PBH)
     trace_P = gram.diagonal(dim1=-2, dim2=-1).sum(-1)
     scaled = gram / torch.where(trace_P > 0, trace_P, 1.0)[:, None, None]
     return torch.where(trace_P > 0, 1 / scaled.square().sum((1, 2)), torch.nan)
 
 
-def _cosine(a: Tensor, b: Tensor) -> Tensor:
-    """Of each member's matrices, flattened, (P,)."""
-    a, b = a.double(), b.double()
-    return quotient((a * b).sum((1, 2)), frobenius(a) * frobenius(b))
+def _cosine(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+    """Of each member's tensors, flattened and concatenated, (P,)."""
+    dot_P = _sum([(x.double() * y.double()).sum((1, 2)) for x, y in zip(a, b, strict=True)])
+    return quotient(dot_P, total_norm(a) * total_norm(b))
 
 
 def total_norm(tensors: Sequence[Tensor]) -> Tensor:
-    """Norm of each member's tensors together, (P,)."""
-    return _sum([tensor.square().sum((1, 2)) for tensor in tensors]).sqrt()
+    """Norm of each member's tensors together, (P,) float64, in which no finite weights overflow."""
+    return _sum([tensor.double().square().sum((1, 2)) for tensor in tensors]).sqrt()
 
 
 def _sum(terms: Sequence[Tensor]) -> Tensor:

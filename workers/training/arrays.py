@@ -68,9 +68,13 @@ def train_arrays(
     a committee's scalings); the rest is ignored. `feedback`: F_1, ..., F_{L-1} for dfa and drtp; B_2, ..., B_L for
     fa and kp; magnitudes like B_l for usf and frsf. `y`: labels (N,), or real targets (N, n_L). `batches` (S, B):
     indices into `x`. `measure_at`: steps to measure at (default all, from 0 to S); the probe and the evaluation use
-    the first samples of `x`. Raises ValueError for arrays that do not fit together.
+    the first samples of `x`; schedules span `train.epochs` passes over `batches`. Raises ValueError for arrays that do
+    not fit together, and for a switch of rules.
     """
     settings = config if isinstance(config, TrialConfig) else TrialConfig.model_validate(dict(config))
+    weights, feedback, biases = ([np.asarray(a) for a in arrays] for arrays in (weights, feedback, biases))
+    x, y = np.asarray(x), np.asarray(y)
+    _require_fit(settings, weights, biases, x, y, np.asarray(batches))
     kind = {"float32": torch.float32, "float64": torch.float64}[dtype]
     network = _architecture(settings.model, weights, x, bias=bool(biases))
     trial = TrialSpec(config=settings, seed=0)
@@ -81,7 +85,7 @@ def train_arrays(
         if biases:
             layer_parameters.append(_stacked(np.asarray(biases[i])[None, :], kind))
         parameters.append(layer_parameters)
-    rule = make_rule(settings.rule.name, _feedback(settings, network, feedback, layout, kind), [trial])
+    rule = make_rule(settings.rule.name, _feedback(settings, network, weights, feedback, layout, kind), [trial])
     activation = ACTIVATIONS[settings.model.activation]
     made = [make_layer(shape, activation) for shape in network.layers[:-1]]
     last = make_layer(network.layers[-1], LINEAR)
@@ -152,6 +156,26 @@ class _InputOrder:
         return back
 
 
+def _require_fit(
+    config: TrialConfig, weights: Sequence[Array], biases: Sequence[Array], x: Array, y: Array, batches: Array
+) -> None:
+    """Raises ValueError. What concerns the order of layers and feedback is looked at where they are built."""
+    outputs = weights[-1].shape[0]
+    if config.rule.switch is not None:
+        raise ValueError("train_arrays runs one rule: no switch")
+    if biases and [b.shape for b in biases] != [(W.shape[0],) for W in weights]:
+        raise ValueError("biases need a vector per layer, one number per output or filter")
+    if len(x) != len(y):
+        raise ValueError(f"{len(x)} samples but {len(y)} targets")
+    real = y.dtype.kind == "f"
+    if real and (y.shape[1:] != (outputs,) or config.train.loss == "cross_entropy"):
+        raise ValueError(f"real targets are (N, {outputs}) and need loss mse or half_mse")
+    if not real and (y.ndim != 1 or y.min() < 0 or y.max() >= outputs):
+        raise ValueError(f"labels are (N,) integers from 0 to {outputs - 1}")
+    if batches.ndim != 2 or batches.min() < 0 or batches.max() >= len(x):
+        raise ValueError(f"batches are (S, B) indices from 0 to {len(x) - 1}")
+
+
 def _architecture(model: ModelSpec, weights: Sequence[Array], x: Array, *, bias: bool) -> Architecture:
     layers: list[shapes.Layer] = []
     side = x.shape[2] if x.ndim == 4 else 0
@@ -189,6 +213,7 @@ def _architecture(model: ModelSpec, weights: Sequence[Array], x: Array, *, bias:
 def _feedback(
     config: TrialConfig,
     network: Architecture,
+    weights: Sequence[Array],
     feedback: Sequence[Array],
     layout: Sequence[_InputOrder],
     dtype: torch.dtype,
@@ -199,7 +224,13 @@ def _feedback(
     if len(feedback) != len(network.layers) - 1:
         raise ValueError(f"{config.rule.name} needs {len(network.layers) - 1} feedback matrices, not {len(feedback)}")
     empty = torch.empty(0, dtype=dtype)
-    if config.rule.name not in DIRECT_RULES:
+    direct = config.rule.name in DIRECT_RULES
+    outputs = network.widths[-1]
+    for number, given in enumerate(feedback, start=1):
+        wanted = (network.widths[number], outputs) if direct else weights[number].shape
+        if given.shape != wanted:
+            raise ValueError(f"feedback matrix {number} is {given.shape}; {config.rule.name} needs {wanted}")
+    if not direct:
         return [
             empty,
             empty,

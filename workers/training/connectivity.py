@@ -11,6 +11,7 @@ from services.domain import architecture as shapes
 from services.domain.architecture import Architecture
 from services.domain.spec import TrialSpec
 from workers.training.layers import LINEAR, Conv
+from workers.training.products import bmm
 from workers.training.streams import Purpose, stream_of
 
 Matrix = npt.NDArray[np.float64]
@@ -81,5 +82,5 @@ def dense_map(layer: shapes.Layer, W: Matrix) -> Matrix:
     assert isinstance(layer, shapes.Conv)
     one_each = torch.eye(layer.inputs, dtype=torch.float64).unsqueeze(0)
     windows = Conv(layer, LINEAR).windows(one_each)
-    mapped: Matrix = torch.bmm(windows, torch.from_numpy(W).unsqueeze(0)).view(layer.inputs, -1).numpy()
+    mapped: Matrix = bmm(windows, torch.from_numpy(W).unsqueeze(0)).view(layer.inputs, -1).numpy()
     return mapped.T

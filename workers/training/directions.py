@@ -12,6 +12,7 @@ from services.domain import architecture as shapes
 from workers.training.layers import LINEAR, Conv
 from workers.training.members import Members, select
 from workers.training.network import Network
+from workers.training.products import bmm
 from workers.training.rules import DirectFeedbackAlignment, FeedbackAlignment, Rule, TargetProjection
 
 _MOST_OUTPUTS = 128
@@ -36,9 +37,9 @@ class Directions:
         """`scales_PL` (P, L), column l: the factor on the feedback into layer l, taken out for the raw norms."""
         nothing: list[Tensor | None] = [None] * (network.depth + 1)
         if isinstance(rule, FeedbackAlignment):
-            norms = [None if not B.numel() else frobenius(B) for B in rule.B]
+            norms = [None if not B.numel() else dense_norm(network, l, B) for l, B in enumerate(rule.B)]
             return cls(
-                unit=[None if n is None else B / n[:, None, None] for B, n in zip(rule.B, norms, strict=True)],
+                unit=[dense_unit(network, l, B) if B.numel() else None for l, B in enumerate(rule.B)],
                 norm=norms,
                 raw_norm=[None if n is None else n / scales_PL[:, l - 1] for l, n in enumerate(norms)],
                 inverse=nothing,
@@ -56,8 +57,8 @@ class Directions:
             else:
                 # F_l F_{l-1}^T through the layer: a batch of n_L samples, one per output.
                 rows = Conv(shape, LINEAR).windows(F[l - 1]) if isinstance(shape, shapes.Conv) else F[l - 1]
-                direction = torch.bmm(rows.mT, F[l].reshape(len(F[l]), rows.shape[1], -1))
-                norm_P = (torch.bmm(F[l], F[l].mT) * torch.bmm(F[l - 1], F[l - 1].mT)).sum((1, 2)).sqrt()
+                direction = bmm(rows.mT, F[l].reshape(len(F[l]), rows.shape[1], -1))
+                norm_P = (bmm(F[l], F[l].mT) * bmm(F[l - 1], F[l - 1].mT)).sum((1, 2)).sqrt()
                 scale_P = scales_PL[:, l - 1] * scales_PL[:, l]
             unit[l] = direction / norm_P[:, None, None]
             norm[l] = norm_P
@@ -91,9 +92,9 @@ def alignment_matrix(
     left, right = directions.inverse[l - 1], directions.inverse[l] if l < network.depth else None
     if left is None or (right is None and l < network.depth):
         return undefined_P, undefined_P
-    A = torch.bmm(left.mT, network.parameters[l][0].double())
+    A = bmm(left.mT, network.parameters[l][0].double())
     if right is not None:
-        A = torch.bmm(A, right)
+        A = bmm(A, right)
     finite_P = torch.isfinite(A).all(-1).all(-1)
     singular = torch.linalg.svdvals(torch.where(finite_P[:, None, None], A, 0.0))
     condition_P = torch.where(singular[:, -1] > 0, singular[:, 0] / singular[:, -1], torch.nan)
@@ -103,11 +104,24 @@ def alignment_matrix(
 
 def dense_norm(network: Network, l: int, weights: Tensor) -> Tensor:
     """Frobenius norm of the layer as one dense matrix, (P,): of a convolution, each weight counts once per position."""
+    counts_K1 = _positions(network, l, weights)
+    return frobenius(weights) if counts_K1 is None else (weights.square() * counts_K1).sum((1, 2)).sqrt()
+
+
+def dense_unit(network: Network, l: int, matrix: Tensor) -> Tensor:
+    """What W_l is multiplied by entry by entry, (P, rows, n_l), to give the product of two dense matrices: that of W_l,
+    and that of the given one with norm 1."""
+    counts_K1 = _positions(network, l, matrix)
+    unit = matrix / dense_norm(network, l, matrix)[:, None, None]
+    return unit if counts_K1 is None else unit * counts_K1
+
+
+def _positions(network: Network, l: int, like: Tensor) -> Tensor | None:
+    """At how many positions each entry of a window lies inside the image, (K, 1); None where there are no windows."""
     shape = network.layers[l].shape
     if not isinstance(shape, shapes.Conv):
-        return frobenius(weights)
-    seen_1TK = Conv(shape, LINEAR).windows(weights.new_ones(1, 1, shape.inputs))
-    return (weights.square() * seen_1TK.sum(1).unsqueeze(-1)).sum((1, 2)).sqrt()
+        return None
+    return Conv(shape, LINEAR).windows(like.new_ones(1, 1, shape.inputs)).sum(1).mT
 
 
 def _has_direction(shape: shapes.Layer, F_l: Tensor | None, F_below: Tensor) -> bool:

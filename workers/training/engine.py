@@ -99,7 +99,7 @@ def run(
         if step in due or step % _STEPS_BETWEEN_LOOKS == 0:
             pack.keep([trial_id not in dropped() for trial_id in pack.ids])
             ended += pack.remove_diverged()
-        if step in due:
+        if step in due and pack.ids:
             point, diverged = pack.trace_point()
             ended += diverged
             if step == total:

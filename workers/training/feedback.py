@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from services.domain.architecture import Architecture
-from services.domain.spec import DIRECT_RULES, SEQUENTIAL_RULES, FeedbackSpec, TrialSpec
+from services.domain.spec import DIRECT_RULES, SEQUENTIAL_RULES, FeedbackSpec, RuleName, TrialSpec
 from workers.training.connectivity import Matrix, dense_map, factors, repeated
 from workers.training.network import stack
 from workers.training.streams import Purpose, stream_of
@@ -24,7 +24,7 @@ def draw_direct(trial: TrialSpec, network: Architecture, weights: Sequence[Matri
     spec = trial.config.rule.feedback
     if spec.values is not None:
         return [np.asarray(spec.values)]
-    return [raw * _direct_scale(spec, raw, network) for raw in _raw_direct(trial, network, weights)]
+    return [raw * _factor(spec, raw, network) for raw in _raw_direct(trial, network, weights)]
 
 
 def draw_backward(trial: TrialSpec, network: Architecture, weights: Sequence[Matrix]) -> list[Matrix]:
@@ -40,7 +40,7 @@ def draw_backward(trial: TrialSpec, network: Architecture, weights: Sequence[Mat
             continue
         # Rows by outputs, as for direct feedback: fa and dfa coincide in a network of one hidden layer.
         matrix = _draw(trial, f"{below}", fan_out, fan_in)
-        drawn.append((matrix * _scale(spec, fan_in, network)).T)
+        drawn.append((matrix * _factor(spec, matrix, network)).T)
     return drawn
 
 
@@ -68,8 +68,7 @@ def stacked_feedback(
     trials: Sequence[TrialSpec], network: Architecture, weights: Sequence[Sequence[Matrix]], dtype: torch.dtype
 ) -> list[Tensor]:
     """Feedback of the pack's rule, index l as in `rules`: (P, n_L, n_l) direct, (P, rows, n_l) sequential."""
-    rule = trials[0].config.rule
-    names = {rule.name} | ({rule.switch.to} if rule.switch else set())
+    names = rule_names(trials[0])
     empty = torch.empty(0, dtype=dtype)
     if names & DIRECT_RULES:
         members = [draw_direct(trial, network, w) for trial, w in zip(trials, weights, strict=True)]
@@ -81,6 +80,12 @@ def stacked_feedback(
         members = [draw_backward(trial, network, w) for trial, w in zip(trials, weights, strict=True)]
         return [empty, empty, *(_stacked(layer, dtype, transposed=True) for layer in zip(*members, strict=True))]
     return []
+
+
+def rule_names(trial: TrialSpec) -> set[RuleName]:
+    """The rule, and the one it switches to."""
+    rule = trial.config.rule
+    return {rule.name} | ({rule.switch.to} if rule.switch else set())
 
 
 def raw_scales(trials: Sequence[TrialSpec], network: Architecture, dtype: torch.dtype) -> Tensor:
@@ -99,7 +104,7 @@ def raw_scales(trials: Sequence[TrialSpec], network: Architecture, dtype: torch.
 
 def _fed_widths(trial: TrialSpec, network: Architecture) -> list[int]:
     """Inputs of each hidden unit's feedback: n_l of direct feedback, the rows of B_{l+1} of sequential."""
-    if trial.config.rule.name in SEQUENTIAL_RULES:
+    if rule_names(trial) & SEQUENTIAL_RULES:
         return [layer.parameters[0][0] for layer in network.layers[1:]]
     return network.widths[1:-1]
 
@@ -163,7 +168,8 @@ def orthonormal_rows(gaussian: Matrix) -> Matrix:
     return q.T if gaussian.shape[0] <= gaussian.shape[1] else q
 
 
-def _direct_scale(spec: FeedbackSpec, matrix: Matrix, network: Architecture) -> Matrix | float:
+def _factor(spec: FeedbackSpec, matrix: Matrix, network: Architecture) -> Matrix | float:
+    """What a drawn matrix, its rows by outputs, is multiplied by."""
     if spec.distribution == "matched":
         return 1.0
     if spec.scale == "unit_rows":

@@ -38,7 +38,8 @@ def stacked_parameters(members: Sequence[Sequence[Sequence[Matrix]]], dtype: tor
     for number, layer in enumerate(layers, start=1):
         parameters = []
         for position, parameter in enumerate(zip(*layer, strict=True)):
-            readout = number == len(layers) and position == 0 and parameter[0].shape[1] <= _FEW_OUTPUTS
+            rows, columns = parameter[0].shape
+            readout = number == len(layers) and position == 0 and rows > 1 and columns <= _FEW_OUTPUTS
             tensors = [torch.from_numpy(np.ascontiguousarray(member)).to(dtype) for member in parameter]
             parameters.append(stack(tensors, transposed=readout))
         stacked.append(parameters)
@@ -57,8 +58,9 @@ def _layer(model: ModelSpec, layer: shapes.Layer, generator: np.random.Generator
                 0.02 * generator.normal(size=position),
             ]
         case shapes.Block():
+            gains, matrices = (0, 4), (2, 3, 6, 8)
             return [
-                _uniform(generator, shape, shape[0]) if shape[0] > 1 else np.full(shape, float(place in (0, 4)))
+                _uniform(generator, shape, shape[0]) if place in matrices else np.full(shape, float(place in gains))
                 for place, shape in enumerate(layer.parameters)
             ]
         case shapes.Readout():

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
 from services.domain import architecture as shapes
 from workers.training.activations import ACTIVATIONS, Activation
+from workers.training.products import bmm, subtract_bmm
 from workers.training.transformer import transformer_part
 
 Parameters = Sequence[Tensor]
@@ -77,10 +77,10 @@ class Dense:
         return self.activation.backward(signal_PBH, saved[1])
 
     def input_grad(self, parameters: Parameters, saved: Any, delta: Tensor) -> Tensor:
-        return torch.bmm(delta, parameters[0].mT)
+        return bmm(delta, parameters[0].mT)
 
     def gradients(self, parameters: Parameters, saved: Any, delta: Tensor) -> list[Tensor]:
-        gradients = [torch.bmm(saved[0].mT, delta)]
+        gradients = [bmm(saved[0].mT, delta)]
         return gradients if len(parameters) == 1 else [*gradients, delta.sum(1, keepdim=True)]
 
     def descend(self, parameters: Parameters, saved: Any, delta: Tensor) -> None:
@@ -124,11 +124,11 @@ class Conv:
 
     def input_grad(self, parameters: Parameters, saved: Any, delta: Tensor) -> Tensor:
         p, b, _ = delta.shape
-        return self._overlap_add(torch.bmm(self._rows(delta), parameters[0].mT), p, b)
+        return self._overlap_add(bmm(self._rows(delta), parameters[0].mT), p, b)
 
     def gradients(self, parameters: Parameters, saved: Any, delta: Tensor) -> list[Tensor]:
         rows = self._rows(delta)
-        gradients = [torch.bmm(saved[0].mT, rows)]
+        gradients = [bmm(saved[0].mT, rows)]
         return gradients if len(parameters) == 1 else [*gradients, rows.sum(1, keepdim=True)]
 
     def descend(self, parameters: Parameters, saved: Any, delta: Tensor) -> None:
@@ -210,12 +210,12 @@ LINEAR = ACTIVATIONS["linear"]
 
 def _product(x_PBI: Tensor, W: Tensor) -> Tensor:
     """x W, in the memory order of W."""
-    return torch.bmm(x_PBI, W) if W.is_contiguous() else torch.bmm(W.mT, x_PBI.mT).mT
+    return bmm(x_PBI, W) if W.is_contiguous() else bmm(W.mT, x_PBI.mT).mT
 
 
 def _subtract_product(W: Tensor, x_PBI: Tensor, delta: Tensor) -> None:
     """W -= x^T delta, in the memory order of W."""
     if W.is_contiguous():
-        W.baddbmm_(x_PBI.mT, delta, alpha=-1)
+        subtract_bmm(W, x_PBI.mT, delta)
     else:
-        W.mT.baddbmm_(delta.mT, x_PBI, alpha=-1)
+        subtract_bmm(W.mT, delta.mT, x_PBI)

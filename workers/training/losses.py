@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def error(loss: str, output_PBC: Tensor, y: Tensor) -> Tensor:
-    """e (P, B, C) of the loss summed over the batch; overwrites outputs that have the memory order of the result.
+    """e (P, B, C) of the loss summed over the batch.
 
     cross_entropy: softmax - onehot. mse, sum over outputs of (yhat - y)^2: 2 (yhat - y). half_mse: yhat - y.
     """

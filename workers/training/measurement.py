@@ -30,11 +30,12 @@ class TracePoint:
 
     def without(self, gone: Sequence[int]) -> "TracePoint":
         """The same without the rows of these trials."""
+        stays = ~np.isin(self.metrics.trial_id, gone)
         return TracePoint(
-            metrics=self.metrics.select(~np.isin(self.metrics.trial_id, gone)),
+            metrics=self.metrics.select(stays),
             traces=self.traces.select(~np.isin(self.traces.trial_id, gone)),
             orders=None if self.orders is None else self.orders.select(~np.isin(self.orders.trial_id, gone)),
-            finite=self.finite[self.finite],
+            finite=self.finite[stays],
         )
 
     @classmethod
@@ -66,7 +67,7 @@ def trace_point(
     test = evaluate(network, source.test, config.train.loss, config.trace.evaluate_on)
     aligned = _alignment(trials, step, network, rule, directions, source)
     orders = _orders(trials, network, rule, source)
-    finite = torch.isfinite(aligned.weight_norm).all(1) & torch.isfinite(train[0]) & torch.isfinite(test[0])
+    finite = torch.isfinite(aligned.weight_norm).all(1)
     whole = np.array(ids, dtype=np.int64)
     return TracePoint(
         metrics=MetricColumns(
@@ -183,5 +184,6 @@ def _exact_errors(trials: Sequence[TrialSpec], orders: Sequence[committee.OrderP
 
 
 def _numpy(x: Tensor) -> npt.NDArray[np.float64]:
-    """Flat, in float64."""
-    return x.double().cpu().numpy().reshape(-1)
+    """Flat, in float64; what has overflowed is undefined."""
+    x = x.double()
+    return torch.where(torch.isfinite(x), x, torch.nan).cpu().numpy().reshape(-1)

@@ -19,6 +19,7 @@ from workers.training.engine import train
 _MODELS = (
     ModelSpec(hidden=[37, 37]),
     ModelSpec(hidden=[64, 64], activation="relu"),
+    ModelSpec(hidden=[7, 1]),
     ModelSpec(kind="cnn", conv=ConvSpec(channels=[5, 7], kernel=3), hidden=[], activation="sigmoid"),
 )
 

@@ -23,7 +23,10 @@ State = dict[str, list[Tensor]]
 
 
 class Optimizer(Protocol):
-    """Updates the parameters of one layer in place. `key` names them: the same at every step."""
+    """Updates the parameters of one layer in place.
+
+    `key` names them, the same at every step: the layer's number, and what else belongs to it ("2", "2 feedback").
+    """
 
     folds_rate: bool
     """Whether deltas come multiplied by the learning rate already."""
@@ -71,7 +74,7 @@ class _Gradients:
         gradients = layer.gradients(parameters, saved, delta)
         if self.perturbation_P11 is not None:
             gradients = [
-                gradient + self._perturbation(f"{key}/{place}/{step}", gradient)
+                gradient + self._perturbation(f"{key.split()[0]}/{place}/{step}", gradient)
                 for place, gradient in enumerate(gradients)
             ]
         if self.decay_P11 is not None:

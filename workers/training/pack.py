@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -20,7 +22,7 @@ from workers.training.layers import LINEAR, Layer, make_layer
 from workers.training.measurement import TracePoint
 from workers.training.network import Network, Signals
 from workers.training.optimizers import Optimizer, make_optimizer, rate_factor
-from workers.training.rules import Backprop, KolenPollack, Rule, TargetProjection, WeightMirror, make_rule
+from workers.training.rules import Backprop, KolenPollack, Rule, Shallow, TargetProjection, WeightMirror, make_rule
 
 _RING = 64
 """Steps whose errors are kept for a later look at whether they were finite."""
@@ -145,7 +147,7 @@ class Pack:
         together = measured_together(self.config) if self._error_sums.device.type == "cpu" else everyone
         parts = [slice(start, start + together) for start in range(0, everyone, together)]
         point = TracePoint.concatenate([self._measure(part) for part in parts])
-        keep = point.finite.tolist()
+        keep = (point.finite & self._finite_on_next_batch()).tolist()
         if all(keep):
             return point, []
         gone = [trial_id for trial_id, ok in zip(self.ids, keep, strict=True) if not ok]
@@ -239,6 +241,13 @@ class Pack:
             return self.later_rule
         return self.rule
 
+    def _finite_on_next_batch(self) -> npt.NDArray[np.bool_]:
+        """Whose error is finite at this step: what training will look at, however densely one traces. (P,)"""
+        x_PBI, y = self.source.batch(self.step)
+        e_PBC = losses.error(self.config.train.loss, self.network.outputs(x_PBI), y)
+        finite: npt.NDArray[np.bool_] = torch.isfinite(e_PBC.sum((1, 2))).cpu().numpy()
+        return finite
+
     def _measure(self, part: slice) -> TracePoint:
         """Rows of some members."""
         network = self.network.select(part)
@@ -273,5 +282,5 @@ def _layers(architecture: Architecture, config: TrialConfig) -> list[Layer]:
 
 
 def _measured(rule: Rule, *others: Rule | None) -> Rule:
-    """Of the rules between which a trial switches, the one to hold against backpropagation."""
-    return next((r for r in (rule, *others) if r is not None and not isinstance(r, Backprop)), rule)
+    """Of the rules between which a trial switches, the one with feedback."""
+    return next((r for r in (rule, *others) if r is not None and not isinstance(r, Backprop | Shallow)), rule)

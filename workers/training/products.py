@@ -10,6 +10,7 @@ product is large enough.
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 _TOLERATED_ERROR = 5e-6
 _ONEDNN_FROM = 16**3
@@ -31,6 +32,27 @@ def configure() -> str:
 def choose(smallest_product: int) -> None:
     """Choose the library for a pack, given the multiplications in the smallest product of one member."""
     _use_onednn(_prefers_onednn and smallest_product > _ONEDNN_FROM)
+
+
+def bmm(a: Tensor, b: Tensor) -> Tensor:
+    """The batched product. A lone one with an extent of 1 would go to routines that round differently: it is taken
+    twice, as in a pack."""
+    if len(a) == 1 and _thin(a, b):
+        return torch.bmm(a.expand(2, -1, -1), b.expand(2, -1, -1))[:1]
+    return torch.bmm(a, b)
+
+
+def subtract_bmm(c: Tensor, a: Tensor, b: Tensor) -> None:
+    """c -= a b, in place, as `bmm` has it."""
+    if len(a) == 1 and _thin(a, b):
+        twice = c.repeat(2, 1, 1).baddbmm_(a.expand(2, -1, -1), b.expand(2, -1, -1), alpha=-1)
+        c.copy_(twice[:1])
+    else:
+        c.baddbmm_(a, b, alpha=-1)
+
+
+def _thin(a: Tensor, b: Tensor) -> bool:
+    return a.shape[1] == 1 or a.shape[2] == 1 or b.shape[2] == 1
 
 
 def _use_onednn(wanted: bool) -> None:

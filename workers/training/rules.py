@@ -16,6 +16,7 @@ from torch import Tensor
 from services.domain.spec import RuleName, TrialSpec
 from workers.training.members import Members, listed, select
 from workers.training.network import Network, Signals
+from workers.training.products import bmm
 from workers.training.streams import Purpose, stream_of
 
 
@@ -73,7 +74,8 @@ class FeedbackAlignment:
 class KolenPollack:
     """Feedback alignment whose B_l receives every update of W_l, with the same decay (Kolen & Pollack 1994).
 
-    B - W then decays as fast as the weights do; Akrout et al. 2019, eqs. 16-17.
+    Under SGD B - W then decays as fast as the weights do (Akrout et al. 2019, eqs. 16-17); Adam scales each by its own
+    history.
     """
 
     B: list[Tensor]
@@ -112,7 +114,7 @@ class WeightMirror:
             shape = (specs[0].batch, W.shape[1])
             draws = [stream_of(trial, Purpose.MIRROR, f"{l}/{step}").standard_normal(shape) for trial in self.trials]
             x = torch.from_numpy(np.stack(draws)).to(W)
-            self.B[l].mul_(keep_P).add_(torch.bmm(x.mT, torch.bmm(x, W)) * rate_P)
+            self.B[l].mul_(keep_P).add_(bmm(x.mT, bmm(x, W)) * rate_P)
 
     def select(self, members: Members) -> "WeightMirror":
         return WeightMirror(select(self.B, members), listed(self.trials, members))
@@ -155,7 +157,7 @@ class DirectFeedbackAlignment:
     F: list[Tensor]
 
     def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:
-        return torch.bmm(signals.e_PBC, self.F[l])
+        return bmm(signals.e_PBC, self.F[l])
 
     def select(self, members: Members) -> "DirectFeedbackAlignment":
         return DirectFeedbackAlignment(select(self.F, members))
@@ -168,7 +170,7 @@ class TargetProjection:
     F: list[Tensor]
 
     def signal(self, l: int, delta_above: Tensor, signals: Signals, network: Network) -> Tensor | None:
-        return torch.bmm(signals.target_PBC, self.F[l]).neg_()
+        return bmm(signals.target_PBC, self.F[l]).neg_()
 
     def select(self, members: Members) -> "TargetProjection":
         return TargetProjection(select(self.F, members))
@@ -199,7 +201,10 @@ def make_rule(name: RuleName, feedback: Sequence[Tensor], trials: Sequence[Trial
 
 
 def backward_weights(rule: Rule, network: Network) -> Sequence[Tensor | None]:
-    """What each W_l (index l) would align with now, of rules whose feedback changes; None where nothing."""
+    """What each W_l (index l) would align with now, of rules whose feedback changes; None where nothing.
+
+    Of brsf, whose B_l is drawn anew for every batch, with its mean but for a factor.
+    """
     match rule:
         case KolenPollack(B) | WeightMirror(B, _):
             return B

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from services.domain import architecture as shapes
 from workers.training.activations import gelu
+from workers.training.products import bmm
 
 Parameters = Sequence[Tensor]
 
@@ -89,7 +90,7 @@ def _embed(shape: shapes.Embedding, parameters: Parameters, x_PBI: Tensor) -> Te
     p, b, _ = x_PBI.shape
     n, k = shape.side // shape.patch, shape.patch
     patches = x_PBI.view(p, b, n, k, n, k * shape.channels).transpose(3, 4).reshape(p, b * n * n, -1)
-    tokens = torch.bmm(patches, weight) + bias
+    tokens = bmm(patches, weight) + bias
     return (tokens.view(p, b, n * n, -1) + position.unsqueeze(1)).view(p, b, -1)
 
 
@@ -100,14 +101,14 @@ def _encode(shape: shapes.Block, parameters: Parameters, x_PBI: Tensor) -> Tenso
     t, d, heads = shape.tokens, shape.width, shape.heads
     x = x_PBI.view(p, b * t, d)
     normed = functional.layer_norm(x, (d,)) * gain1 + shift1
-    q, k, v = torch.bmm(normed, qkv).view(p, b, t, 3, heads, d // heads).permute(3, 0, 1, 4, 2, 5).unbind(0)
+    q, k, v = bmm(normed, qkv).view(p, b, t, 3, heads, d // heads).permute(3, 0, 1, 4, 2, 5).unbind(0)
     q, k, v = (part.reshape(p * b * heads, t, d // heads) for part in (q, k, v))
-    attention = torch.softmax(torch.bmm(q, k.mT) * (d // heads) ** -0.5, dim=-1)
-    mixed = torch.bmm(attention, v).view(p, b, heads, t, d // heads).transpose(2, 3).reshape(p, b * t, d)
-    x = x + torch.bmm(mixed, project)
+    attention = torch.softmax(bmm(q, k.mT) * (d // heads) ** -0.5, dim=-1)
+    mixed = bmm(attention, v).view(p, b, heads, t, d // heads).transpose(2, 3).reshape(p, b * t, d)
+    x = x + bmm(mixed, project)
     normed = functional.layer_norm(x, (d,)) * gain2 + shift2
-    hidden = gelu(torch.bmm(normed, up) + up_bias)
-    return (x + torch.bmm(hidden, down) + down_bias).view(p, b, t * d)
+    hidden = gelu(bmm(normed, up) + up_bias)
+    return (x + bmm(hidden, down) + down_bias).view(p, b, t * d)
 
 
 def _read_out(shape: shapes.Readout, parameters: Parameters, x_PBI: Tensor) -> Tensor:
@@ -115,4 +116,4 @@ def _read_out(shape: shapes.Readout, parameters: Parameters, x_PBI: Tensor) -> T
     gain, shift, weight, bias = parameters
     p, b, _ = x_PBI.shape
     normed = functional.layer_norm(x_PBI.view(p, b, shape.tokens, shape.width), (shape.width,))
-    return torch.bmm(normed.mean(2) * gain + shift, weight) + bias
+    return bmm(normed.mean(2) * gain + shift, weight) + bias

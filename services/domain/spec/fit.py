@@ -28,6 +28,8 @@ def _rule_problem(model: ModelSpec, rule: RuleSpec) -> str | None:
         return f"rule {rule.name} needs a transposed weight matrix, which a transformer block does not have"
     if model.init.startswith("aligned") and names & SEQUENTIAL_RULES:
         return f"init {model.init} follows direct feedback, which rule {rule.name} does not have"
+    if model.init.startswith("aligned") and model.kind == "mlp" and not model.hidden:
+        return f"init {model.init} needs at least one hidden layer"
     return None
 
 
@@ -35,15 +37,23 @@ def _feedback_problem(data: DataSpec, model: ModelSpec, rule: RuleSpec) -> str |
     """Why this feedback does not fit the model. A rule without feedback may stand beside any, on an axis of rules."""
     feedback = rule.feedback
     names = {rule.name} | ({rule.switch.to} if rule.switch else set())
-    if not names & (DIRECT_RULES | SEQUENTIAL_RULES):
+    if not names & (DIRECT_RULES | SEQUENTIAL_RULES) and not model.init.startswith("aligned"):
         return None
     positions = {"repeated": ("cnn", "transformer"), "svd": ("cnn",), "nmf": ("cnn",)}.get(feedback.distribution)
     if positions and (model.kind not in positions or names & SEQUENTIAL_RULES):
         return f"feedback {feedback.distribution} is direct feedback (dfa, drtp) into a {' or '.join(positions)}"
     if feedback.distribution in ("svd", "nmf") and (model.conv.padding or _pooled(model)):
         return f"feedback {feedback.distribution} needs convolutions without padding and pooling"
+    if feedback.distribution in ("svd", "nmf") and _smallest_map(data, model) <= data.output_count:
+        return f"feedback {feedback.distribution} needs maps of more numbers than there are outputs"
+    if feedback.distribution == "svd" and model.init == "zero":
+        return "feedback svd factorises the initial weights: init zero has none"
+    if feedback.distribution == "matched" and model.init.startswith("aligned"):
+        return f"feedback matched follows the initial weights, which init {model.init} takes from the feedback"
     if feedback.distribution == "matched" and (model.kind == "transformer" or _pooled(model)):
         return "feedback matched needs layers that are matrices: no transformer, no pooling"
+    if feedback.rank is not None and feedback.distribution not in ("uniform", "normal", "orthogonal"):
+        return f"rank is for feedback uniform, normal and orthogonal, not {feedback.distribution}"
     if feedback.values is None:
         return None
     if model.kind not in ("mlp", "committee") or len(model.hidden) != 1:
@@ -52,6 +62,13 @@ def _feedback_problem(data: DataSpec, model: ModelSpec, rule: RuleSpec) -> str |
     if len(feedback.values) != shape[0] or {len(row) for row in feedback.values} != {shape[1]}:
         return f"feedback values need a row per output and a number per hidden unit: {shape[0]} rows of {shape[1]}"
     return None
+
+
+def _smallest_map(data: DataSpec, model: ModelSpec) -> int:
+    """Numbers in the smallest map below or above a convolution between two others."""
+    assert data.image is not None
+    sides = model.conv.sides(data.image[1])[1:]
+    return min(side * side * channels for side, channels in zip(sides, model.conv.channels, strict=True))
 
 
 def _pooled(model: ModelSpec) -> bool:

@@ -30,7 +30,8 @@ class FeedbackSpec(SpecModel):
         description="`uniform` on [-1, 1], standard `normal`, `positive`: uniform on [0, 1]; `orthogonal`: "
         "F_l^T F_l = 1 for each layer; `orthogonal_across`: the rows of all layers together orthonormal; `matched`: "
         "the initial weights that lead from the layer to the output. For direct feedback into convolutions and tokens: "
-        "`repeated` over positions; into convolutions: `svd` and `nmf`, factors of the next layer's connectivity.",
+        "`repeated` over positions; into convolutions: `svd` and `nmf`, factors of the next layer's connectivity. For "
+        "sequential feedback `orthogonal_across` is `orthogonal`; usf, frsf and brsf have magnitudes of their own.",
     )
     scale: (
         Literal["inv_sqrt_width", "inv_sqrt_max_width", "inv_sqrt_outputs", "unit_rows"] | Annotated[float, Field(gt=0)]
@@ -68,7 +69,9 @@ class SwitchSpec(SpecModel):
 class PerturbationSpec(SpecModel):
     """Adds to every weight gradient a perturbation of `size` times its norm: a gradient misaligned on purpose."""
 
-    size: Annotated[float, Field(ge=0)] = Field(0.0, description="Cosine with the gradient: 1/sqrt(1 + size^2).")
+    size: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="Cosine with the gradient, if random: 1/sqrt(1 + size^2)."
+    )
     kind: Literal["random", "fixed"] = Field(
         "random", description="`random`: a fresh Gaussian direction each step; `fixed`: the all-ones direction."
     )

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -39,10 +40,16 @@ def read(spec: DataSpec, root: Path | None, *, download: bool) -> tuple[Raw, Raw
     if root is None:
         raise DataUnavailable(f"{spec.name} needs a data root: set ALIGNSWEEP_DATA_ROOT on the workers")
     match spec.name:
-        case "folder":
-            train, test = (_folder(_inside(root, spec) / split, spec) for split in ("train", "test"))
-        case "npz":
-            train, test = _npz(_inside(root, spec), spec)
+        case "folder" | "npz":
+            path = _inside(root, spec)
+            try:
+                train, test = (
+                    _npz(path, spec)
+                    if spec.name == "npz"
+                    else tuple(_folder(path / split, spec) for split in ("train", "test"))
+                )
+            except (OSError, ValueError, TypeError, KeyError, BadZipFile) as error:
+                raise DataUnavailable(f"{spec.path} cannot be read as {spec.name}: {error}") from error
         case name:
             return _torchvision(name, root, train=True, download=download), _torchvision(
                 name, root, train=False, download=download
@@ -113,10 +120,7 @@ def _torchvision(name: str, root: Path, *, train: bool, download: bool) -> Raw:
 
 def _folder(path: Path, spec: DataSpec) -> Raw:
     """One folder of images per class, as torchvision's ImageFolder reads it; shuffled once and for all."""
-    try:
-        folder = datasets.ImageFolder(str(path))
-    except (FileNotFoundError, OSError) as error:
-        raise DataUnavailable(f"no image folders under {path}: {error}") from error
+    folder = datasets.ImageFolder(str(path))
     assert spec.size is not None
     order = stream(0, Purpose.DATA_ORDER, path.name).permutation(len(folder))
     wanted = spec.train_samples if path.name == "train" else spec.test_samples
@@ -130,14 +134,13 @@ def _folder(path: Path, spec: DataSpec) -> Raw:
 
 
 def _npz(path: Path, spec: DataSpec) -> tuple[Raw, Raw]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in ("x_train", "y_train", "x_test", "y_test")}
-    except (OSError, ValueError, KeyError) as error:
-        raise DataUnavailable(f"{spec.path} is not an npz with x_train, y_train, x_test and y_test: {error}") from error
+    with np.load(path, allow_pickle=False) as arrays:
+        found = {name: arrays[name] for name in ("x_train", "y_train", "x_test", "y_test")}
     splits = []
     for split in ("train", "test"):
         x, y = found[f"x_{split}"], found[f"y_{split}"]
+        if x.ndim < 2 or not len(x) or x.dtype.kind not in "fiu":
+            raise DataUnavailable(f"{spec.path}: x_{split} must hold samples of real numbers, one a row")
         x = x.reshape(len(x), -1)
         if x.shape[1] != spec.inputs:
             raise DataUnavailable(f"{spec.path}: samples of {x.shape[1]} numbers; the spec says inputs {spec.inputs}")

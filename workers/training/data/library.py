@@ -1,6 +1,5 @@
 """The data sets of a machine: prepared once, memory-mapped, shared by all packs and all workers."""
 
-import os
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,11 +70,16 @@ class DataLibrary:
         """Tells one state of the operator's own files from another."""
         if spec.path is None or self.root is None:
             return []
+        path = self.root / spec.path
         try:
-            status = os.stat(self.root / spec.path)
+            files = [file.stat() for file in (path.rglob("*") if path.is_dir() else [path])]
         except OSError as error:
             raise DataUnavailable(f"{spec.path} is not under the data root: {error.strerror}") from error
-        return [status.st_mtime_ns, status.st_size]
+        return [
+            len(files),
+            sum(status.st_size for status in files),
+            max((status.st_mtime_ns for status in files), default=0),
+        ]
 
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
