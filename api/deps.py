@@ -9,6 +9,8 @@ from pydantic import BeforeValidator
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from services.failpoints import reach
+
 _MAX_ID = 2**63 - 1
 
 
@@ -16,6 +18,7 @@ def transaction(request: Request) -> Iterator[Session]:
     """A session whose transaction commits when the endpoint has answered, and rolls back when it raised."""
     with Session(request.app.state.engine) as session, session.begin():
         yield session
+    reach("request.after_commit")
 
 
 def reader(request: Request) -> Engine:

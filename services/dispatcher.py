@@ -26,6 +26,7 @@ from services.domain.errors import NotFound, StoreUnavailable
 from services.domain.ports import Executor, PackBroken, PackEnded, PackOrder, PackStarted, Report
 from services.domain.results import Chunk
 from services.domain.states import Reason
+from services.failpoints import reach
 from services.store import Store
 
 _log = structlog.get_logger()
@@ -146,6 +147,8 @@ class Dispatcher:
             case PackEnded():
                 with self._sessions.begin() as session:
                     queue.end_pack(session, report.pack_id)
+                    reach("end.before_commit")
+                reach("end.after_commit")
                 self.held.discard(report.pack_id)
             case PackBroken():
                 with self._sessions.begin() as session:
@@ -166,6 +169,8 @@ class Dispatcher:
             chunk = replace(chunk, checkpoints=[])
         with self._sessions.begin() as session:
             recorded = queue.record(session, chunk)
+            reach("record.before_commit")
+        reach("record.after_commit")
         match recorded.verdict:
             case queue.Verdict.ACCEPTED:
                 for name in recorded.superseded:
@@ -199,6 +204,7 @@ class Dispatcher:
         if not now and self.clock() - self._last_heartbeat < self.ttl.total_seconds() / 3:
             return
         with self._sessions.begin() as session:
+            reach("heartbeat.before_commit")
             alive = queue.heartbeat(session, dispatcher=self.name, packs=self.held, ttl=self.ttl)
             paused = queue.packs_of_paused_sweeps(session, alive)
             presence.show(
@@ -226,6 +232,7 @@ class Dispatcher:
             rescued = queue.rescue(session)
             overdue = queue.time_out(session)
             documents = queue.clear_checkpoints(session)
+            reach("rescue.before_commit")
         for pack_id, trials in rescued.items():
             _log.warning("rescued", pack=pack_id, trials=len(trials))
             self._abandon(pack_id)
@@ -250,6 +257,8 @@ class Dispatcher:
                         capacity=self.executor.capacity(),
                         ttl=self.ttl,
                     )
+                    reach("claim.before_commit")
+                reach("claim.after_commit")
                 if claim is None:
                     break
                 # Held only once it runs: a lease that nobody works on must expire.

@@ -17,6 +17,7 @@ from services.domain.schedule import total_steps, trace_steps
 from services.domain.spec import SweepSpec, canonical_json, content_hash
 from services.domain.states import SweepState, TrialState, allowed_actions
 from services.expansion import ExpandedGroup, count, expand, flatten, group_count
+from services.failpoints import reach
 from services.packing import pack_key, pack_limit
 
 _GROUPS_PER_INSERT = 500
@@ -156,6 +157,7 @@ def submit(
         _insert_groups(session, sweep.id, spec, batch)
     session.add(Event(sweep_id=sweep.id, kind="sweep.submitted", detail={"trials": sweep.trial_count}))
     session.flush()
+    reach("submit.before_commit")
     return get(session, sweep.id), True
 
 

@@ -213,13 +213,87 @@ def test_trials_of_a_killed_dispatcher_are_rescued_once_its_lease_is_over(
     assert count(engine, "attempts WHERE reason = 'lease_expired'") == 3
 
 
-def test_draining_gives_everything_back_uncharged(dispatcher: Dispatcher, engine: Engine) -> None:
-    submit(engine)
+LONG = {"model": {"hidden": [8]}, "train": {"epochs": 30}, "trace": {"points_per_decade": 3}}
+
+
+def test_draining_keeps_where_trials_are_and_gives_them_back_uncharged(dispatcher: Dispatcher, engine: Engine) -> None:
+    submit(engine, base=LONG)
     dispatcher.tick()
     assert count(engine, "trials WHERE state = 'running'") == 3
     dispatcher.drain()
     assert count(engine, "trials WHERE state = 'queued' AND attempts = 0") == 6
     assert count(engine, "packs WHERE state = 'released'") == 1
+    assert count(engine, "checkpoints WHERE step > 0") == 3
+    assert count(engine, "dispatchers") == 0
+
+
+def test_an_interrupted_trial_goes_on_to_the_same_bits(
+    dispatcher: Dispatcher, engine: Engine, store: Store, tmp_path: Path
+) -> None:
+    """Drained and resumed, in other packs and from different steps: rows and weights equal an undisturbed run's."""
+    base = {**LONG, "trace": {"points_per_decade": 3, "snapshots_per_decade": 1}}
+    disturbed = submit(engine, base=base)
+    for _ in range(4):
+        dispatcher.tick()
+        dispatcher.drain()
+    dispatcher._draining = False
+    run_until_over(dispatcher, disturbed)
+    assert count(engine, "events WHERE kind = 'trial.requeued'") >= 9
+    assert count(engine, "v_doctor WHERE violations > 0") == 0
+    undisturbed = submit(engine, base=base)
+    run_until_over(dispatcher, undisturbed)
+    tables = ("metrics", "traces", "snapshots")
+    with engine.connect() as connection:
+        for table in tables:
+            rows = {}
+            for sweep_id in (disturbed, undisturbed):
+                found = connection.execute(
+                    text(f"""
+                        SELECT seed, to_jsonb({table}) - 'trial_id' FROM {table}
+                        JOIN trials ON trials.id = trial_id WHERE sweep_id = {sweep_id} ORDER BY seed, trial_id, step
+                    """)
+                )
+                rows[sweep_id] = sorted(str(tuple(row)) for row in found)
+            assert rows[disturbed] == rows[undisturbed]
+    dispatcher.clock.now += TTL.total_seconds()  # type: ignore[attr-defined]
+    dispatcher.tick()
+    assert count(engine, "checkpoints") == 0
+    kept = count(engine, "snapshots WHERE trial_id IN (SELECT id FROM trials WHERE sweep_id = 1)")
+    assert len([file for file in (tmp_path / "store").rglob("*") if file.is_file()]) <= kept
+
+
+def test_a_spoilt_checkpoint_is_noticed_and_the_trial_starts_again(
+    dispatcher: Dispatcher, engine: Engine, store: Store, tmp_path: Path
+) -> None:
+    sweep_id = submit(engine, base=LONG, seeds={"count": 3}, grid={})
+    dispatcher.tick()
+    dispatcher.drain()
+    [spoilt, *_] = sorted(file for file in (tmp_path / "store").rglob("*") if file.is_file())
+    content = bytearray(spoilt.read_bytes())
+    content[-1] ^= 1  # one bit
+    spoilt.write_bytes(bytes(content))
+    dispatcher._draining = False
+    dispatcher.tick()
+    assert count(engine, "checkpoints") == 2
+    run_until_over(dispatcher, sweep_id)
+    assert count(engine, "v_doctor WHERE violations > 0") == 0
+
+
+def test_a_paused_sweep_lets_its_trials_go_at_their_next_checkpoint(
+    dispatcher: Dispatcher, engine: Engine, clock: FakeClock
+) -> None:
+    sweep_id = submit(engine, base={**LONG, "train": {"epochs": 1000}})
+    dispatcher.tick()
+    with Session(engine) as session, session.begin():
+        control.pause(session, sweep_id)
+    for _ in range(200):
+        clock.now += TTL.total_seconds() / 3
+        dispatcher.tick()
+        if not dispatcher.held:
+            break
+    assert not dispatcher.held
+    assert count(engine, "trials WHERE state = 'queued' AND attempts = 0") == 6
+    assert count(engine, "checkpoints") == 3
 
 
 def test_a_cancelled_sweep_stops_and_the_dispatcher_goes_on(dispatcher: Dispatcher, engine: Engine) -> None:
