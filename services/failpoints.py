@@ -1,4 +1,4 @@
-"""Named places, around each commit, where a test lets this process fail. They do nothing unless the environment says so:
+"""Named places, around each commit, where tests let this process fail. They do nothing unless the environment says so:
 
     ALIGNSWEEP_FAILPOINTS="claim.after_commit=kill@3;record.before_commit=sleep:2"
 
