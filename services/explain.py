@@ -93,7 +93,8 @@ def sentence(facts: Facts) -> str:
         case TrialState.SUCCEEDED | TrialState.FAILED | TrialState.CANCELLED:
             because = f" ({facts.reason})" if facts.reason else ""
             said = f": {facts.error.splitlines()[-1]}" if facts.error else ""
-            return f"It does not wait: it has {facts.state}{because}{said}."
+            verb = "was" if facts.state == TrialState.CANCELLED else "has"
+            return f"It does not wait: it {verb} {facts.state}{because}{said}."
         case TrialState.QUEUED:
             return f"It waits {_because(facts)}."
 

@@ -28,6 +28,8 @@ class Settings:
     cache: Path
     """Prepared data sets, shared by the workers of one machine."""
     ray_address: str | None
+    max_workers: int | None
+    """Workers to ask an autoscaling cluster for."""
     executor: str
     """`ray`, or `inline` to train in the dispatcher's own process."""
 
@@ -51,5 +53,6 @@ class Settings:
             store=env.get("ALIGNSWEEP_STORE") or str(home / "store"),
             cache=Path(env.get("ALIGNSWEEP_CACHE") or platformdirs.user_cache_path("alignsweep")),
             ray_address=env.get("RAY_ADDRESS") or None,
+            max_workers=int(env["ALIGNSWEEP_MAX_WORKERS"]) if env.get("ALIGNSWEEP_MAX_WORKERS") else None,
             executor=env.get("ALIGNSWEEP_EXECUTOR") or "ray",
         )

@@ -5,6 +5,7 @@ import secrets
 import signal
 import sys
 import threading
+from datetime import timedelta
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ from services.store import Store
 
 if TYPE_CHECKING:
     from workers.training.data.library import DataLibrary
+
+
+_LEAST_SILENCE = timedelta(seconds=4)
 
 
 def main() -> int:
@@ -106,7 +110,9 @@ def _ray(settings: Settings) -> Executor:
         ray.init(include_dashboard=False, log_to_driver=False, object_store_memory=256 * 2**20)
     else:
         ray.init(address=settings.ray_address, log_to_driver=False)
-    return RayExecutor(_library(settings))
+    # Short leases are for tests; a worker that shares its core may take seconds to answer.
+    silence = max(settings.lease_ttl * 2 / 3, _LEAST_SILENCE)
+    return RayExecutor(_library(settings), max_workers=settings.max_workers, silence=silence)
 
 
 if __name__ == "__main__":

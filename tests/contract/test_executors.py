@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import psutil
 import pytest
 
 from services.domain.ports import Executor, PackBroken, PackEnded, PackOrder, PackStarted, Report, Resources
-from services.domain.results import Chunk
+from services.domain.results import Checkpoint, Chunk, TraceColumns
 from services.domain.spec import TrialConfig, TrialSpec
 from services.domain.states import Reason
 from services.settings import Settings
@@ -26,7 +27,12 @@ _PATIENCE_SECONDS = 60.0
 def executor(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
     folder = tmp_path_factory.mktemp("home")
     settings = replace(
-        Settings.from_environment(), home=folder, data_root=folder / "data", executor=request.param, ray_address=None
+        Settings.from_environment(),
+        lease_ttl=timedelta(seconds=2),
+        home=folder,
+        data_root=folder / "data",
+        executor=request.param,
+        ray_address=None,
     )
     executor = make_executor(settings)
     yield executor
@@ -115,6 +121,36 @@ def test_a_dropped_trial_is_reported_no_further(executor: Executor) -> None:
     assert [o.trial_id for r in reports if isinstance(r, Chunk) for o in r.outcomes] == [301]
 
 
+def test_a_checkpoint_is_reported_when_asked_for_and_trials_go_on_from_it(executor: Executor) -> None:
+    start(executor, order(8, epochs=100))
+    collect(executor, lambda reports: any(isinstance(report, Chunk) for report in reports))
+    executor.checkpoint(8)
+    saved = collect(executor, lambda reports: bool(checkpoints(reports)))
+    rest = collect(executor, ended)
+    resume = {checkpoint.trial_id: checkpoint.safetensors for checkpoint in checkpoints(saved)}
+    assert set(resume) == {800, 801}
+    again = replace(order(8, epochs=100), resume={801: resume[801]})  # one goes on, the other starts anew
+    start(executor, again)
+    resumed = collect(executor, ended)
+    step = checkpoints(saved)[0].step
+    undisturbed = saved + rest
+    assert traces(resumed, 801) == [row for row in traces(undisturbed, 801) if row[0] > step]
+    assert traces(resumed, 800)[-2:] == traces(undisturbed, 800)[-2:]
+    assert traces(resumed, 800)[0][0] == 0
+
+
+def checkpoints(reports: list[Report]) -> list[Checkpoint]:
+    return [checkpoint for report in reports if isinstance(report, Chunk) for checkpoint in report.checkpoints]
+
+
+def traces(reports: list[Report], trial_id: int) -> list[tuple[int, float]]:
+    """Step and weight norm of every row of a trial."""
+    tables = [report.traces for report in reports if isinstance(report, Chunk) and report.traces is not None]
+    whole = TraceColumns.concatenate(tables)
+    mine = whole.select(whole.trial_id == trial_id)
+    return list(zip(mine.step.tolist(), mine.weight_norm.tolist(), strict=True))
+
+
 def test_data_that_is_not_there_fails_the_trials_not_the_worker(executor: Executor) -> None:
     start(executor, order(4, name="mnist"))
     reports = collect(executor, ended)
@@ -147,6 +183,20 @@ def test_a_killed_worker_is_a_report_and_is_replaced(executor: Executor) -> None
     assert broken.reason is Reason.WORKER_LOST
     start(executor, order(7))
     assert collect(executor, ended)[-1] == PackEnded(pack_id=7)
+
+
+def test_a_stopped_worker_is_found_out_by_its_silence(executor: Executor) -> None:
+    if not training_processes():
+        pytest.skip("the inline executor has no process that could be stopped")
+    start(executor, order(9, epochs=2000))
+    collect(executor, lambda reports: any(isinstance(report, Chunk) for report in reports))
+    for pid in training_processes():
+        os.kill(pid, signal.SIGSTOP)
+    broken = collect(executor, ended)[-1]
+    assert isinstance(broken, PackBroken)
+    assert "not answered" in broken.error
+    start(executor, order(10))
+    assert collect(executor, ended)[-1] == PackEnded(pack_id=10)
 
 
 def training_processes() -> list[int]:

@@ -17,20 +17,23 @@ from workers.training.sizing import PackSizes
 class TrainingActor:
     """Knows tensors and data sets; holds no database connection, calls nobody."""
 
-    def __init__(self, library: DataLibrary, use_gpu: bool) -> None:
+    def __init__(self, library: DataLibrary, gpu: float) -> None:
         self._library = library
-        self._device = "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
+        self._device = "cuda" if gpu and torch.cuda.is_available() else "cpu"
+        share = min(1.0, gpu)
+        if self._device == "cuda":
+            torch.cuda.set_per_process_memory_fraction(share)  # the rest is its neighbours'
         matmul = products.configure()
         reproducibility = numerics.reproducibility(torch.device(self._device))
         node = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
         self._provenance = describe(self._device, matmul, reproducibility, node=node)
         folder = library.cache / "pack-sizes" if library.cache else None
-        self._sizes = PackSizes(folder, torch.device(self._device))
+        self._sizes = PackSizes(folder, torch.device(self._device), gpu_share=share)
         self._control = Control()
 
-    def ready(self) -> Provenance:
-        """Answers once the worker can train."""
-        return self._provenance
+    def ready(self) -> tuple[Provenance, str]:
+        """Answers once the worker can train: what it trains with, and the id of its Ray node."""
+        return self._provenance, ray.get_runtime_context().get_node_id()
 
     def train(self, order: PackOrder) -> Iterator[Report]:
         """Stream the pack's reports; blocks while the dispatcher has not taken the earlier ones."""
@@ -41,6 +44,10 @@ class TrainingActor:
     def drop(self, trial_ids: Sequence[int]) -> None:
         """Stop these trials of the running pack at their next trace point."""
         self._control.drop(trial_ids)
+
+    @ray.method(concurrency_group="control")
+    def ping(self) -> None:
+        """Answers while the process lives."""
 
     @ray.method(concurrency_group="control")
     def checkpoint(self) -> None:

@@ -1,7 +1,8 @@
 """The Executor on Ray: a pool of actors that follows the cluster's resources and what trials wait for.
 
 Actors are never restarted and their tasks never retried by Ray: recovery is the queue's. They are not detached, so
-they die with the dispatcher.
+they die with the dispatcher. Where an autoscaler is at work, actors that wait for a node are its signal to add one, and
+actors that idle leave, so that it can take one away.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import Any
 
 import ray
 import structlog
-from ray.exceptions import GetTimeoutError, RayError
+from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayError
 
 from services.domain.ports import PackBroken, PackEnded, PackOrder, Report, Resources, WorkerStatus
 from services.domain.results import Provenance
@@ -27,6 +28,7 @@ _CHUNKS_AHEAD = 4
 _REPORTS_PER_POLL = 8
 _GET_TIMEOUT = timedelta(seconds=10)
 _START_TIMEOUT = timedelta(seconds=120)
+_IDLE_TIMEOUT = timedelta(seconds=60)
 _LOOK_AROUND = timedelta(seconds=1)
 
 
@@ -40,8 +42,13 @@ class _Worker:
     starting: Any
     started_at: float
     provenance: Provenance | None = None
+    ray_node: str | None = None
+    idle_since: float = 0
     order: PackOrder | None = None
     reports: Any = None
+    ping: Any = None
+    """An unanswered question whether it lives."""
+    pinged_at: float = 0
 
     @property
     def idle(self) -> bool:
@@ -54,6 +61,10 @@ class RayExecutor:
 
     library: DataLibrary
     """The data sets as workers will see them: each loads what it needs."""
+    max_workers: int | None = None
+    """How many actors to ask for, with an autoscaler; None: as many as the cluster has room for."""
+    silence: timedelta = timedelta(seconds=20)
+    """A worker that trains and does not answer for so long is lost: a stopped process raises nothing."""
     _workers: list[_Worker] = field(default_factory=list)
     _named: int = 0
     _looked_at: float = float("-inf")
@@ -71,17 +82,20 @@ class RayExecutor:
 
     def start(self, order: PackOrder) -> None:
         worker = next(worker for worker in self._workers if worker.idle and worker.resources == order.resources)
-        worker.order = order
+        worker.order, worker.ping, worker.pinged_at = order, None, monotonic()
         worker.reports = worker.handle.train.options(
             num_returns="streaming", _generator_backpressure_num_objects=_CHUNKS_AHEAD
         ).remote(order)
 
     def poll(self) -> list[Report]:
         self._greet()
-        reports: list[Report] = []
-        for worker in [worker for worker in self._workers if worker.order is not None]:
-            reports += self._reports_of(worker)
-        return reports
+        self._dismiss_idle()
+        training = [worker for worker in self._workers if worker.order is not None]
+        if not training:
+            return []
+        ready, _ = ray.wait([worker.reports for worker in training], num_returns=len(training), timeout=0)
+        reports = [report for worker in training if worker.reports in ready for report in self._reports_of(worker)]
+        return reports + self._silent()
 
     def drop(self, pack_id: int, trial_ids: Sequence[int]) -> None:
         for worker in self._training(pack_id):
@@ -125,17 +139,41 @@ class RayExecutor:
                 reports.append(report)
                 if isinstance(report, PackEnded | PackBroken):
                     worker.order = worker.reports = None
+                    worker.idle_since = monotonic()
                     return reports
         except (RayError, StopIteration, GetTimeoutError) as error:
-            reports.append(
-                PackBroken(
-                    pack_id=pack_id,
-                    reason=Reason.WORKER_LOST,
-                    error=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'the stream ended'}",
-                )
-            )
+            said = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'the stream ended'}"
+            reports.append(PackBroken(pack_id=pack_id, reason=self._why_lost(worker, error), error=said))
             self._dismiss(worker)
         return reports
+
+    def _silent(self) -> list[Report]:
+        """Ask all that train, now and then, whether they live. Those that do not answer become reports."""
+        now, patience = monotonic(), self.silence.total_seconds()
+        training = [worker for worker in self._workers if worker.order is not None]
+        asked = [worker.ping for worker in training if worker.ping is not None]
+        answered = ray.wait(asked, num_returns=len(asked), timeout=0)[0] if asked else []
+        lost: list[Report] = []
+        for worker in training:
+            if worker.ping in answered:
+                worker.ping = None
+            if worker.ping is None and now - worker.pinged_at > patience / 3:
+                worker.ping, worker.pinged_at = worker.handle.ping.remote(), now
+            elif worker.ping is not None and now - worker.pinged_at > patience:
+                assert worker.order is not None
+                error = f"the worker has not answered for {patience:.0f} s"
+                lost.append(PackBroken(pack_id=worker.order.pack_id, reason=Reason.WORKER_LOST, error=error))
+                self._dismiss(worker)
+        return lost
+
+    def _why_lost(self, worker: _Worker, error: Exception) -> Reason:
+        """Whose fault it was that the worker died: its memory's, its node's, or perhaps a trial's."""
+        if isinstance(error, OutOfMemoryError) or "low on memory" in str(error):
+            return Reason.OUT_OF_MEMORY
+        alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
+        if worker.ray_node not in alive or "node has died" in str(error) or "node died" in str(error):
+            return Reason.NODE_LOST
+        return Reason.WORKER_LOST
 
     def _greet(self) -> None:
         """Workers that have come up may train; those that did not in time, or are dead, go."""
@@ -146,7 +184,9 @@ class RayExecutor:
         for worker in starting:
             if worker.starting in ready:
                 try:
-                    worker.provenance = ray.get(worker.starting, timeout=_GET_TIMEOUT.total_seconds())
+                    worker.provenance, worker.ray_node = ray.get(worker.starting, timeout=_GET_TIMEOUT.total_seconds())
+                    worker.idle_since = monotonic()
+                    assert worker.provenance is not None
                     _log.info("worker up", worker=worker.name, node=worker.provenance.node)
                 except RayError as error:
                     _log.warning("worker did not start", worker=worker.name, error=str(error).splitlines()[-1])
@@ -154,6 +194,13 @@ class RayExecutor:
             elif monotonic() - worker.started_at > _START_TIMEOUT.total_seconds():
                 _log.warning("worker did not start in time", worker=worker.name)
                 self._dismiss(worker)
+
+    def _dismiss_idle(self) -> None:
+        """With an autoscaler, actors that nothing waits for leave, so that it can take their nodes away."""
+        if self.max_workers is not None:
+            for worker in [worker for worker in self._workers if worker.idle]:
+                if monotonic() - worker.idle_since > _IDLE_TIMEOUT.total_seconds():
+                    self._dismiss(worker)
 
     def _grow(self, resources: Resources) -> None:
         """Start one more actor of this kind if the cluster can hold it, beside or instead of an idle one."""
@@ -170,7 +217,7 @@ class RayExecutor:
             num_gpus=resources.gpu,
             scheduling_strategy="SPREAD",
             runtime_env={"env_vars": WORKER_ENVIRONMENT},
-        ).remote(self.library, resources.gpu > 0)
+        ).remote(self.library, resources.gpu)
         self._workers.append(
             _Worker(
                 name=name,
@@ -182,7 +229,9 @@ class RayExecutor:
         )
 
     def _fits(self, resources: Resources) -> bool:
-        """Whether the cluster's totals leave room for one more such worker beside all of ours."""
+        """Whether one more such worker may be asked for: up to `max_workers`, or as the cluster's totals leave room."""
+        if self.max_workers is not None:
+            return len(self._workers) < self.max_workers
         totals = self._cluster()
         cpu = sum(worker.resources.cpu for worker in self._workers) + resources.cpu
         gpu = sum(worker.resources.gpu for worker in self._workers) + resources.gpu

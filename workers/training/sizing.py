@@ -23,7 +23,7 @@ _SECONDS_PER_SIZE = 0.2
 _WARM_UP_STEPS = 3
 _GAIN = 1.03
 """A larger pack must be so much faster: smaller ones answer sooner and spread better."""
-_GPU_SHARE = 0.8
+_GPU_FILL = 0.8
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class PackSizes:
 
     folder: Path | None
     device: torch.device
+    gpu_share: float = 1.0
+    """Of the GPU's memory, what belongs to this process."""
     _known: dict[str, _Found] = field(default_factory=dict)
 
     def best(self, trials: Sequence[TrialSpec], library: DataLibrary) -> int:
@@ -54,8 +56,9 @@ class PackSizes:
         Raises DataUnavailable when the data is not on this machine.
         """
         if self.device.type == "cuda":
-            free, _ = torch.cuda.mem_get_info(self.device)
-            return max(1, min(len(trials), int(_GPU_SHARE * free) // footprint.peak(trials[0].config)))
+            _, total = torch.cuda.mem_get_info(self.device)
+            room = int(_GPU_FILL * self.gpu_share * total)
+            return max(1, min(len(trials), room // footprint.peak(trials[0].config)))
         if len(trials) <= _WHOLE:
             return len(trials)
         key = content_hash([shared_configuration(trials[0].config), os.cpu_count(), torch.__version__])[:32]
