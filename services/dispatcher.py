@@ -265,7 +265,13 @@ class Dispatcher:
                 order = self._with_checkpoints(claim)
                 self.executor.start(order)
                 self.held.add(order.pack_id)
-                _log.info("claimed", pack=order.pack_id, trials=len(order.trial_ids), resumed=len(order.resume))
+                _log.info(
+                    "claimed",
+                    pack=order.pack_id,
+                    sweeps=claim.sweeps,
+                    trials=list(order.trial_ids),
+                    resumed=len(order.resume),
+                )
                 count += 1
         return count
 

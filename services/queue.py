@@ -38,6 +38,8 @@ class Claim:
     """A leased pack, and from where those of its trials go on that were interrupted."""
 
     order: PackOrder
+    sweeps: list[int]
+    """Whose trials these are."""
     checkpoints: dict[int, CheckpointRef]
 
 
@@ -102,12 +104,13 @@ def claim(session: Session, *, dispatcher: str, resources: Resources, capacity: 
     measurements.take_back(session, {id_: checkpoints[id_].step if id_ in checkpoints else -1 for id_ in retried})
     session.execute(sql.START_ATTEMPTS, {"pack": pack_id, "ids": ids})
     endings.record_events(session, pack_id, dict.fromkeys(ids, ("trial.claimed", None)))
-    session.execute(sql.START_SWEEPS, {"ids": sorted({row.sweep_id for row in chosen})})
+    sweeps = sorted({row.sweep_id for row in chosen})
+    session.execute(sql.START_SWEEPS, {"ids": sweeps})
     rows = session.execute(sql.CONFIGS, {"groups": list({row.group_id for row in chosen})})
     configs = {row.id: TrialConfig.model_validate(row.config) for row in rows}
     trials = [TrialSpec(config=configs[row.group_id], seed=row.seed) for row in chosen]
     order = PackOrder(pack_id=pack_id, trial_ids=ids, trials=trials, resources=resources)
-    return Claim(order=order, checkpoints=checkpoints)
+    return Claim(order=order, sweeps=sweeps, checkpoints=checkpoints)
 
 
 def restart(session: Session, pack_id: int, trials: Collection[int]) -> None:

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from datetime import timedelta
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,9 @@ def main() -> int:
     def stop(_signal: int, _frame: FrameType | None) -> None:
         stopped.set()
 
+    if reason := refusal(settings):
+        sys.stderr.write(f"{reason}\n")
+        return 2
     executor = make_executor(settings)
     # After Ray has started: it installs handlers of its own.
     signal.signal(signal.SIGTERM, stop)
@@ -62,6 +66,15 @@ def main() -> int:
     finally:
         executor.close()
     return 0
+
+
+def refusal(settings: Settings) -> str | None:
+    """Why a dispatcher must not work with this Ray cluster, or None."""
+    tokens = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+    known = any(os.environ.get(name) for name in tokens) or Path("~/.ray/auth_token").expanduser().exists()
+    if settings.executor == "ray" and settings.ray_address is not None and not known:
+        return f"refusing the Ray cluster at {settings.ray_address} without a token: set RAY_AUTH_TOKEN on every node"
+    return None
 
 
 def make_executor(settings: Settings) -> Executor:

@@ -17,7 +17,7 @@ from services.domain.results import Checkpoint, Chunk, TraceColumns
 from services.domain.spec import TrialConfig, TrialSpec
 from services.domain.states import Reason
 from services.settings import Settings
-from workers.main import make_executor
+from workers.main import make_executor, refusal
 
 CPU = Resources(cpu=1, gpu=0)
 _PATIENCE_SECONDS = 60.0
@@ -203,6 +203,16 @@ def training_processes() -> list[int]:
     """Actor processes of this test's own Ray, by the title that Ray gives them."""
     children = psutil.Process().children(recursive=True)
     return [child.pid for child in children if "TrainingActor" in " ".join(child.cmdline())]
+
+
+def test_a_cluster_of_others_without_a_token_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    remote = replace(Settings.from_environment(), executor="ray", ray_address="10.0.0.1:6379")
+    assert "without a token" in (refusal(remote) or "")
+    assert refusal(replace(remote, ray_address=None)) is None
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "x")
+    assert refusal(remote) is None
 
 
 def test_an_unknown_executor_is_refused(tmp_path: Path) -> None:

@@ -82,6 +82,12 @@ class Composition:
         engine.dispose()
         return nodes
 
+    def kill_last(self) -> None:
+        """SIGKILL the service that was started last, with all that belongs to it, as a power cut would."""
+        process = psutil.Process(self.processes[-1].pid)
+        for member in [*process.children(recursive=True), process]:
+            member.kill()
+
     def stop(self) -> None:
         """End all processes and what they started, by their process ids."""
         for process in reversed(self.processes):
@@ -158,6 +164,13 @@ def test_the_composed_service_trains_a_sweep(composition: Composition) -> None:
         composition.start("worker")  # docker compose up --scale worker=2
         endless = client.submit({**spec, "base": {"train": {"epochs": 100_000}}, "seeds": {"count": 256}})
         wait_for(lambda: len(composition.nodes_that_trained()) == 2)
+
+        composition.kill_last()  # that node is gone, in the middle of its packs
+        lost = "SELECT count(*) FROM v_attempts WHERE reason IN ('node_lost', 'worker_lost')"
+        wait_for(lambda: client.sql(lost)["rows"][0][0] > 0)
+        running = "SELECT count(*) FROM v_trials WHERE state = 'queued' AND reason IN ('node_lost', 'worker_lost')"
+        wait_for(lambda: client.sql(running)["rows"][0][0] == 0 or client.workers() != [])
+        assert client.sql("SELECT max(attempts) FROM v_trials")["rows"] == [[1]]  # it cost no trial an attempt
         assert client.cancel(endless["id"])["state"] == "cancelled"
 
 

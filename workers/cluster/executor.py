@@ -5,6 +5,7 @@ they die with the dispatcher. Where an autoscaler is at work, actors that wait f
 actors that idle leave, so that it can take one away.
 """
 
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -28,6 +29,7 @@ _CHUNKS_AHEAD = 4
 _REPORTS_PER_POLL = 8
 _GET_TIMEOUT = timedelta(seconds=10)
 _START_TIMEOUT = timedelta(seconds=120)
+_PROBE_TIMEOUT = timedelta(seconds=1)
 _IDLE_TIMEOUT = timedelta(seconds=60)
 _LOOK_AROUND = timedelta(seconds=1)
 
@@ -170,10 +172,7 @@ class RayExecutor:
         """Whose fault it was that the worker died: its memory's, its node's, or perhaps a trial's."""
         if isinstance(error, OutOfMemoryError) or "low on memory" in str(error):
             return Reason.OUT_OF_MEMORY
-        alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
-        if worker.ray_node not in alive or "node has died" in str(error) or "node died" in str(error):
-            return Reason.NODE_LOST
-        return Reason.WORKER_LOST
+        return Reason.WORKER_LOST if _node_answers(worker.ray_node) else Reason.NODE_LOST
 
     def _greet(self) -> None:
         """Workers that have come up may train; those that did not in time, or are dead, go."""
@@ -250,3 +249,16 @@ class RayExecutor:
     def _dismiss(self, worker: _Worker) -> None:
         self._workers.remove(worker)
         ray.kill(worker.handle, no_restart=True)
+
+
+def _node_answers(node_id: str | None) -> bool:
+    """Whether the Ray node lives. Ray learns of a death after seconds; its port is closed at once."""
+    for node in ray.nodes():  # type: ignore[no-untyped-call]
+        if node["NodeID"] == node_id and node["Alive"]:
+            try:
+                address = node["NodeManagerAddress"], node["NodeManagerPort"]
+                with socket.create_connection(address, _PROBE_TIMEOUT.total_seconds()):
+                    return True
+            except OSError:
+                return False
+    return False
