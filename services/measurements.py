@@ -7,6 +7,7 @@ import numpy as np
 from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
+from db.arrays import BigInts, Doubles
 from services.domain.results import INTEGERS, Chunk, Columns
 
 _TABLES = ("metrics", "traces", "order_parameters", "snapshots")
@@ -24,7 +25,7 @@ def write(session: Session, chunk: Chunk, held: Collection[int]) -> set[int]:
     for table, columns in tables_of(chunk):
         mentioned |= set(columns.trial_id.tolist())
         rows = columns.select(np.isin(columns.trial_id, list(held)))
-        session.execute(_insert(table, type(rows)), _lists(rows))
+        session.execute(_insert(table, type(rows)), _arrays(rows))
     kept = [snapshot for snapshot in chunk.snapshots if snapshot.trial_id in held]
     if kept:
         session.execute(
@@ -58,23 +59,30 @@ def take_back(session: Session, beyond: Mapping[int, int]) -> None:
 
 
 def _insert(table: str, columns: type[Columns]) -> TextClause:
-    """One statement for any number of rows; a row that is there already stays as it is."""
+    """One statement for any number of rows. A row that is there stays as it is; NaN, undefined, becomes NULL."""
     names = columns.names()
     arrays = ", ".join(f":{name} ::{_SQL_TYPES.get(name, 'double precision')}[]" for name in names)
-    return text(f"INSERT INTO {table} ({', '.join(names)}) SELECT * FROM unnest({arrays}) ON CONFLICT DO NOTHING")
+    values = ", ".join(name if name in _SQL_TYPES else f"nullif({name}, 'NaN')" for name in names)
+    return text(f"""
+        INSERT INTO {table} ({", ".join(names)})
+        SELECT {values} FROM unnest({arrays}) AS rows({", ".join(names)})
+        ON CONFLICT DO NOTHING
+    """)
 
 
 _SQL_TYPES = {**dict.fromkeys(INTEGERS, "bigint"), "quantity": "text"}
 
 
-def _lists(columns: Columns) -> dict[str, list[Any]]:
-    """The columns as lists; NaN, which means undefined, as None."""
-    lists: dict[str, list[Any]] = {}
+def _arrays(columns: Columns) -> dict[str, BigInts | Doubles | list[str]]:
+    """The columns as query parameters."""
+    arrays: dict[str, BigInts | Doubles | list[str]] = {}
     for name in columns.names():
         column = getattr(columns, name)
-        values = column.tolist()
-        if column.dtype.kind == "f":
-            for row in np.flatnonzero(np.isnan(column)).tolist():
-                values[row] = None
-        lists[name] = values
-    return lists
+        match column.dtype.kind:
+            case "i":
+                arrays[name] = BigInts(column)
+            case "f":
+                arrays[name] = Doubles(column)
+            case _:
+                arrays[name] = column.tolist()
+    return arrays
