@@ -12,9 +12,9 @@ def _psycopg_url(url: str) -> str:
     return make_url(url).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
 
 
-def make_engine(url: str) -> Engine:
-    """The owner's engine: five connections at rest, checked before use so that a restarted database is survived."""
-    return create_engine(_psycopg_url(url), pool_size=5, max_overflow=15, pool_pre_ping=True, pool_timeout=5)
+def make_engine(url: str, *, checked: bool = True) -> Engine:
+    """The owner's engine: five connections at rest; if `checked` before use, a restarted database goes unnoticed."""
+    return create_engine(_psycopg_url(url), pool_size=5, max_overflow=15, pool_pre_ping=checked, pool_timeout=5)
 
 
 def make_reader_engine(url: str) -> Engine:

@@ -133,6 +133,7 @@ class Dispatcher:
                 self._refuse(self._unrecorded[0].pack_id, error)
             self._unrecorded.pop(0)
             count += 1
+            self._keep_leases()
         return count
 
     def _take(self, report: Report) -> None:
@@ -244,19 +245,14 @@ class Dispatcher:
 
     def _claim(self) -> int:
         """Lease packs while the executor has room. Returns how many."""
-        count = 0
+        count, capacity = 0, self.executor.capacity()
         with self._sessions.begin() as session:
-            kinds = queue.waiting_kinds(session)
-        for resources in kinds:
-            while self.executor.has_room(resources):
+            waiting = queue.waiting(session, capacity=capacity)
+        for wanted in waiting:
+            while self.executor.has_room(wanted.resources):
+                self._keep_leases()  # many workers take their time
                 with self._sessions.begin() as session:
-                    claim = queue.claim(
-                        session,
-                        dispatcher=self.name,
-                        resources=resources,
-                        capacity=self.executor.capacity(),
-                        ttl=self.ttl,
-                    )
+                    claim = queue.claim(session, wanted, dispatcher=self.name, capacity=capacity, ttl=self.ttl)
                     reach("claim.before_commit")
                 reach("claim.after_commit")
                 if claim is None:

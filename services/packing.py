@@ -13,6 +13,7 @@ from services.domain.spec import TrialConfig, content_hash
 _CACHE_BYTES = 16_000_000
 _MAX_PACK_CPU = 64
 _MAX_PACK_GPU = 1024
+MAX_PACK = max(_MAX_PACK_CPU, _MAX_PACK_GPU)
 
 
 def pack_key(document: dict[str, Any], resources: Resources) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import text
@@ -22,7 +23,7 @@ from services.domain.results import Chunk, Provenance
 from services.domain.spec import TrialConfig, TrialSpec, canonical_json
 from services.domain.states import PackState, Reason
 from services.endings import Failure
-from services.packing import pack_limit, spread
+from services.packing import MAX_PACK, pack_limit, spread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,26 +66,34 @@ class Recorded:
     superseded: frozenset[str] = frozenset()
 
 
-def waiting_kinds(session: Session) -> list[Resources]:
-    """The kinds of worker that queued trials wait for."""
-    return [Resources(cpu=row.cpu, gpu=row.gpu) for row in session.execute(sql.KINDS)]
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """A kind of worker that trials wait for; `unfinished` wait or run there."""
+
+    resources: Resources
+    unfinished: int
 
 
-def claim(session: Session, *, dispatcher: str, resources: Resources, capacity: int, ttl: timedelta) -> Claim | None:
+def waiting(session: Session, *, capacity: int) -> list[Waiting]:
+    """What waits for each kind of worker; `capacity`: how many packs can run at once."""
+    rows = session.execute(sql.WAITING, {"enough": MAX_PACK * max(1, capacity)})
+    return [Waiting(resources=Resources(cpu=row.cpu, gpu=row.gpu), unfinished=row.unfinished) for row in rows]
+
+
+def claim(session: Session, wanted: Waiting, *, dispatcher: str, capacity: int, ttl: timedelta) -> Claim | None:
     """Lease the next pack for a worker of this kind, or None when nothing is due.
 
     `capacity`: how many packs can run at once; the last trials of a sweep are spread over so many. What an earlier
     attempt measured goes, except up to the checkpoint from which a trial goes on.
     """
+    resources = wanted.resources
     kind = {"cpu": resources.cpu, "gpu": resources.gpu}
     turn = _whose_turn(session, kind)
     if turn is None:
         return None
     head, room = turn
-    [(_, document)] = session.execute(sql.CONFIGS, {"groups": [head.group_id]})
-    limit = pack_limit(TrialConfig.model_validate(document), resources)
-    unfinished = session.execute(sql.UNFINISHED, {**kind, "enough": limit * max(1, capacity)}).scalar_one()
-    size = min(spread(unfinished, capacity, limit), head.pack_limit or limit, room or limit)
+    limit = pack_limit(_configs(session, {head.group_id})[head.group_id], resources)
+    size = min(spread(wanted.unfinished, capacity, limit), head.pack_limit or limit, room or limit)
     chosen = session.execute(
         sql.CLAIM,
         {
@@ -106,8 +115,7 @@ def claim(session: Session, *, dispatcher: str, resources: Resources, capacity: 
     endings.record_events(session, pack_id, dict.fromkeys(ids, ("trial.claimed", None)))
     sweeps = sorted({row.sweep_id for row in chosen})
     session.execute(sql.START_SWEEPS, {"ids": sweeps})
-    rows = session.execute(sql.CONFIGS, {"groups": list({row.group_id for row in chosen})})
-    configs = {row.id: TrialConfig.model_validate(row.config) for row in rows}
+    configs = _configs(session, {row.group_id for row in chosen})
     trials = [TrialSpec(config=configs[row.group_id], seed=row.seed) for row in chosen]
     order = PackOrder(pack_id=pack_id, trial_ids=ids, trials=trials, resources=resources)
     return Claim(order=order, sweeps=sweeps, checkpoints=checkpoints)
@@ -235,6 +243,17 @@ def _whose_turn(session: Session, kind: dict[str, float]) -> tuple[Any, int | No
             return head, room
         full.append(head.sweep_id)
     return None
+
+
+def _configs(session: Session, groups: Collection[int]) -> dict[int, TrialConfig]:
+    rows = session.execute(sql.CONFIGS, {"groups": list(groups)})
+    return {row.id: _parsed(row.config) for row in rows}
+
+
+@lru_cache(maxsize=1024)
+def _parsed(config: str) -> TrialConfig:
+    """Of the same text, the same object: packs in a row mostly have the same configuration."""
+    return TrialConfig.model_validate_json(config)
 
 
 def _checkpoints(session: Session, trials: Sequence[int]) -> dict[int, CheckpointRef]:

@@ -6,11 +6,26 @@ are taken in one order everywhere, so that no two transactions wait for each oth
 
 from sqlalchemy import text
 
-# The kinds of worker that trials wait for.
-KINDS = text("""
-    SELECT DISTINCT cpu, gpu FROM sweeps
-    WHERE state IN ('queued', 'running')
-        AND EXISTS (SELECT FROM trials WHERE sweep_id = sweeps.id AND state = 'queued' AND run_after <= now())
+# The kinds of worker that trials wait for, each with how many trials wait or run there, counted no further than matters
+# for the size of a pack. Here and below an ORDER BY keeps the planner on the queue's index, whatever it believes of the
+# table: of a sweep just submitted all trials wait.
+WAITING = text("""
+    WITH waiting AS (
+        SELECT cpu, gpu, count(*) AS trials FROM sweeps
+        CROSS JOIN LATERAL (
+            SELECT FROM trials WHERE sweep_id = sweeps.id AND trials.state = 'queued' AND run_after <= now()
+            ORDER BY run_after, id
+            LIMIT :enough
+        ) AS first
+        WHERE state IN ('queued', 'running')
+        GROUP BY cpu, gpu
+    ), running AS (
+        SELECT cpu, gpu, sum(size) AS trials FROM packs JOIN sweeps ON sweeps.id = packs.sweep_id
+        WHERE packs.state = 'running'
+        GROUP BY cpu, gpu
+    )
+    SELECT cpu, gpu, waiting.trials + coalesce(running.trials, 0) AS unfinished
+    FROM waiting LEFT JOIN running USING (cpu, gpu)
     ORDER BY cpu, gpu
 """)
 
@@ -41,7 +56,7 @@ HEAD = text("""
     LIMIT 1
 """)
 
-CONFIGS = text("SELECT id, config FROM groups WHERE id = ANY(:groups)")
+CONFIGS = text("SELECT id, config ::text FROM groups WHERE id = ANY(:groups)")
 
 # How many more trials a limited sweep may run. Its row stays locked until the claim, so that two never pass together.
 ROOM = text("""
@@ -49,24 +64,6 @@ ROOM = text("""
     FROM sweeps WHERE id = :sweep
 """)
 LOCK_SWEEP = text("SELECT FROM sweeps WHERE id = :sweep FOR NO KEY UPDATE")
-
-# How many trials wait for such workers or run on them, counted no further than matters for the size of a pack.
-UNFINISHED = text("""
-    SELECT
-        (SELECT count(*) FROM (
-            SELECT FROM sweeps CROSS JOIN LATERAL (
-                SELECT FROM trials
-                WHERE sweep_id = sweeps.id AND trials.state = 'queued' AND run_after <= now()
-                LIMIT :enough
-            ) AS waiting
-            WHERE sweeps.state IN ('queued', 'running') AND cpu = :cpu AND gpu = :gpu
-            LIMIT :enough
-        ) AS all_waiting)
-        + (
-            SELECT coalesce(sum(size), 0) FROM packs JOIN sweeps ON sweeps.id = packs.sweep_id
-            WHERE packs.state = 'running' AND cpu = :cpu AND gpu = :gpu
-        )
-""")
 
 # A pack, and its trials running under it, in one statement: those of the sweep whose turn it is, then those of the
 # same shape in sweeps that have no limit of their own.
@@ -302,14 +299,20 @@ LOCK_SWEEPS = text("""
 """)
 
 CLOSE_SWEEPS = text("""
-    WITH counted AS (
-        SELECT sweep.id, over.succeeded, over.cancelled, over.total FROM unnest(:sweeps ::bigint[]) AS sweep(id)
-        CROSS JOIN LATERAL (
-            SELECT count(*) AS total, count(*) FILTER (WHERE state = 'succeeded') AS succeeded,
-                count(*) FILTER (WHERE state = 'cancelled') AS cancelled
-            FROM trials WHERE sweep_id = sweep.id
-        ) AS over
-        WHERE NOT EXISTS (SELECT FROM trials WHERE sweep_id = sweep.id AND state IN ('queued', 'running'))
+    WITH over AS MATERIALIZED (
+        SELECT sweep.id FROM unnest(:sweeps ::bigint[]) AS sweep(id)
+        LEFT JOIN LATERAL (
+            SELECT id FROM trials WHERE sweep_id = sweep.id AND state = 'queued' ORDER BY run_after, id LIMIT 1
+        ) AS waiting ON true
+        LEFT JOIN LATERAL (
+            SELECT id FROM trials WHERE sweep_id = sweep.id AND state = 'running' ORDER BY sweep_id, state LIMIT 1
+        ) AS running ON waiting.id IS NULL
+        WHERE waiting.id IS NULL AND running.id IS NULL
+    ), counted AS (
+        SELECT sweep_id AS id, count(*) AS total, count(*) FILTER (WHERE state = 'succeeded') AS succeeded,
+            count(*) FILTER (WHERE state = 'cancelled') AS cancelled
+        FROM trials WHERE sweep_id IN (SELECT id FROM over)
+        GROUP BY sweep_id
     ), closed AS (
         UPDATE sweeps
         SET finished_at = now(),

@@ -26,7 +26,8 @@ def submit(session: Session, *, owner: str | None = None, **parts: Any) -> int:
 
 
 def try_claim(session: Session, dispatcher: str = "d", ttl: timedelta = TTL, capacity: int = 1) -> queue.Claim | None:
-    claimed = queue.claim(session, dispatcher=dispatcher, resources=CPU, capacity=capacity, ttl=ttl)
+    waiting = queue.waiting(session, capacity=capacity)
+    claimed = queue.claim(session, waiting[0], dispatcher=dispatcher, capacity=capacity, ttl=ttl) if waiting else None
     session.commit()
     return claimed
 

@@ -52,7 +52,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     dispatcher = Dispatcher(
-        engine=make_engine(settings.database_url),
+        engine=make_engine(settings.database_url, checked=False),  # a dispatcher survives what it then sees
         executor=executor,
         store=Store(settings.store),
         ttl=settings.lease_ttl,

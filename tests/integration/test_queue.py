@@ -48,8 +48,9 @@ def test_two_claims_at_once_never_share_a_trial(session: Session, engine: Engine
     submit(session, seeds={"count": 16})
     claim(session, capacity=8)
     with Session(engine) as other:
-        one = queue.claim(session, dispatcher="a", resources=CPU, capacity=4, ttl=TTL)
-        two = queue.claim(other, dispatcher="b", resources=CPU, capacity=4, ttl=TTL)
+        wanted = queue.Waiting(resources=CPU, unfinished=12)
+        one = queue.claim(session, wanted, dispatcher="a", capacity=4, ttl=TTL)
+        two = queue.claim(other, wanted, dispatcher="b", capacity=4, ttl=TTL)
         assert one is not None
         assert two is not None
         assert not set(one.order.trial_ids) & set(two.order.trial_ids)
@@ -199,7 +200,7 @@ def test_claims_read_an_index_however_many_trials_are_over(session: Session, eng
         connection.execute(text("VACUUM ANALYZE"))
     values = {"cpu": 1, "gpu": 0, "enough": 10, "full": [], "sweep": 1, "pack_key": "k", "size": 4}
     values |= {"dispatcher": "d", "ttl": TTL}
-    for query in (queue_sql.KINDS, queue_sql.HEAD, queue_sql.UNFINISHED, queue_sql.CLAIM):
+    for query in (queue_sql.WAITING, queue_sql.HEAD, queue_sql.CLAIM):
         plan = "\n".join(session.execute(text(f"EXPLAIN {query.text}"), values).scalars())
         assert "ix_trials_queue" in plan, plan
         assert "Seq Scan on trials" not in plan
