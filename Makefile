@@ -7,7 +7,7 @@ PIP_FLAGS = --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-inde
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run up test check format golden bench-engine clean
+.PHONY: help run up test model check format golden bench-engine bench-service chaos clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -20,6 +20,9 @@ up: $(VENV)/.installed ## Start the service and stay up (Ctrl-C stops it)
 
 test: $(VENV)/.installed-dev ## Run the tests
 	@$(BIN)/python -m pytest -n 2
+
+model: $(VENV)/.installed-dev ## Run the model of the queue RUNS times
+	@MODEL_RUNS=$(or $(RUNS),2000) $(BIN)/python -m pytest tests/integration/test_model.py -k interleaving --timeout=7200
 
 check: $(VENV)/.installed-dev ## Format, lint, types, import contracts, then the tests
 	$(BIN)/ruff format --check .
@@ -38,6 +41,13 @@ golden: $(VENV)/.installed-dev ## Renew the golden files of the public surfaces,
 bench-engine: $(VENV)/.installed-dev ## Measure the engine beside its peers, in one run
 	@mkdir -p out
 	@$(BIN)/python -m benchmarks.engine out/bench-engine.json
+
+bench-service: $(VENV)/.installed-dev ## Measure the queue, the dispatcher and the API under load, in one run
+	@mkdir -p out
+	@$(BIN)/python -m benchmarks.service out/bench-service.json
+
+chaos: $(VENV)/.installed-dev ## Inject random faults for a while; ends with the doctor (SEED, FAULTS, TRIALS)
+	@$(BIN)/python -m tests.faults.chaos $(if $(SEED),--seed $(SEED)) --faults $(or $(FAULTS),200) --trials $(or $(TRIALS),2000)
 
 clean: ## Remove the environment and caches; the data folder stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache out
