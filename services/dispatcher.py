@@ -8,9 +8,10 @@ import os
 import random
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import takewhile
 from time import monotonic
 from typing import assert_never
 
@@ -18,7 +19,7 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.orm import sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
 
 from services import presence, queue
 from services.comparisons import compare_next
@@ -27,6 +28,7 @@ from services.domain.ports import Executor, PackBroken, PackEnded, PackOrder, Pa
 from services.domain.results import Chunk
 from services.domain.states import Reason
 from services.failpoints import reach
+from services.queue import Recorded, Verdict
 from services.store import Store
 
 _log = structlog.get_logger()
@@ -123,73 +125,102 @@ class Dispatcher:
         count = 0
         while self._unrecorded:
             try:
-                self._take(self._unrecorded[0])
-            except _AWAY:
-                raise
+                recorded = self._record_first()
             except StoreUnavailable as error:
                 _log.warning("store unavailable", pack=self._unrecorded[0].pack_id, error=str(error))
                 break
-            except SQLAlchemyError as error:
-                self._refuse(self._unrecorded[0].pack_id, error)
-            self._unrecorded.pop(0)
-            count += 1
-            self._keep_leases()
+            del self._unrecorded[:recorded]
+            count += recorded
+            self._keep_leases()  # many reports take their time
         return count
 
-    def _take(self, report: Report) -> None:
-        if report.pack_id not in self.held:
-            return  # abandoned; it may not write any more
-        match report:
-            case PackStarted():
-                with self._sessions.begin() as session:
-                    queue.record_provenance(session, report.pack_id, report.provenance)
-            case Chunk():
-                self._record(report)
-            case PackEnded():
-                with self._sessions.begin() as session:
-                    queue.end_pack(session, report.pack_id)
-                    reach("end.before_commit")
-                reach("end.after_commit")
-                self.held.discard(report.pack_id)
-            case PackBroken():
-                with self._sessions.begin() as session:
-                    queue.break_pack(session, report.pack_id, report.reason, report.error)
-                self.held.discard(report.pack_id)
-                _log.warning("pack broken", pack=report.pack_id, reason=report.reason, error=report.error)
-            case _:
-                assert_never(report)
+    def _record_first(self) -> int:
+        """Record the reports at the head, as many as are of one pack, in one transaction. Returns how many.
 
-    def _record(self, chunk: Chunk) -> None:
+        Where the database will not have one of them, they are taken one by one, to know which.
+        """
+        pack_id = self._unrecorded[0].pack_id
+        batch = list(takewhile(lambda report: report.pack_id == pack_id, self._unrecorded))
+        for reports in (batch, batch[:1]):
+            try:
+                self._take(pack_id, reports)
+            except _AWAY:
+                raise
+            except SQLAlchemyError as error:
+                if len(reports) == 1:
+                    self._refuse(pack_id, error)
+                    return 1
+            else:
+                return len(reports)
+        raise AssertionError("a single report is recorded or refused")
+
+    def _take(self, pack_id: int, reports: Sequence[Report]) -> None:
+        """Record what a pack reports, then do what follows from it."""
+        if pack_id not in self.held:
+            return  # abandoned; it may not write any more
+        reports = [self._kept(report) if isinstance(report, Chunk) else report for report in reports]
+        answers: list[Recorded] = []
+        with self._sessions.begin() as session:
+            for report in reports:
+                if (answer := self._write(session, report)) is not None:
+                    answers.append(answer)
+                    if answer.verdict in (Verdict.FENCED, Verdict.GAP):
+                        break  # nothing that follows can be recorded
+            reach("record.before_commit")
+        reach("record.after_commit")
+        for answer in answers:
+            self._heed(pack_id, answer)
+        if any(isinstance(report, Chunk) and report.checkpoints for report in reports):
+            self._unsaved.discard(pack_id)
+        if isinstance(reports[-1], PackEnded | PackBroken):
+            self.held.discard(pack_id)
+
+    def _kept(self, chunk: Chunk) -> Chunk:
+        """The chunk, with its documents in the store. Without room for checkpoints, training goes on without."""
         for snapshot in chunk.snapshots:
             self.store.put(snapshot.safetensors)
         try:
             for checkpoint in chunk.checkpoints:
                 self.store.put(checkpoint.safetensors)
-        except StoreUnavailable as error:  # training goes on without
+        except StoreUnavailable as error:
             _log.warning("checkpoint not kept", pack=chunk.pack_id, error=str(error))
-            chunk = replace(chunk, checkpoints=[])
-        with self._sessions.begin() as session:
-            recorded = queue.record(session, chunk)
-            reach("record.before_commit")
-        reach("record.after_commit")
+            return replace(chunk, checkpoints=[])
+        return chunk
+
+    def _write(self, session: Session, report: Report) -> Recorded | None:
+        """Record one report; the answer to a chunk."""
+        match report:
+            case PackStarted():
+                queue.record_provenance(session, report.pack_id, report.provenance)
+            case Chunk():
+                recorded = queue.record(session, report)
+                if recorded.verdict is Verdict.GAP:
+                    # A chunk was lost on the way: what follows cannot be recorded, so the pack starts again.
+                    said = f"chunk {report.seq} came out of order"
+                    queue.break_pack(session, report.pack_id, Reason.RELEASED, said)
+                return recorded
+            case PackEnded():
+                queue.end_pack(session, report.pack_id)
+            case PackBroken():
+                queue.break_pack(session, report.pack_id, report.reason, report.error)
+                _log.warning("pack broken", pack=report.pack_id, reason=report.reason, error=report.error)
+            case _:
+                assert_never(report)
+        return None
+
+    def _heed(self, pack_id: int, recorded: Recorded) -> None:
+        """What the answer to a chunk asks for."""
         match recorded.verdict:
-            case queue.Verdict.ACCEPTED:
+            case Verdict.ACCEPTED:
                 for name in recorded.superseded:
                     self.store.delete(name)
-                if chunk.checkpoints:
-                    self._unsaved.discard(chunk.pack_id)
                 if recorded.unheld:
-                    self.executor.drop(chunk.pack_id, sorted(recorded.unheld))
-            case queue.Verdict.REPEATED:
-                _log.info("chunk repeated", pack=chunk.pack_id, seq=chunk.seq)
-            case queue.Verdict.FENCED:
-                _log.warning("pack fenced", pack=chunk.pack_id, seq=chunk.seq)
-                self._abandon(chunk.pack_id)
-            case queue.Verdict.GAP:
-                # A chunk was lost on the way: what follows cannot be recorded, so the pack starts again.
-                with self._sessions.begin() as session:
-                    queue.break_pack(session, chunk.pack_id, Reason.RELEASED, f"chunk {chunk.seq} came out of order")
-                self._abandon(chunk.pack_id)
+                    self.executor.drop(pack_id, sorted(recorded.unheld))
+            case Verdict.REPEATED:
+                _log.info("chunk repeated", pack=pack_id)
+            case Verdict.FENCED | Verdict.GAP:
+                _log.warning("pack lost", pack=pack_id, verdict=recorded.verdict)
+                self._abandon(pack_id)
             case _:
                 assert_never(recorded.verdict)
 

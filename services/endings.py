@@ -33,26 +33,18 @@ def succeed(session: Session, pack_id: int, outcomes: Sequence[Outcome]) -> None
         return
     ids = [outcome.trial_id for outcome in outcomes]
     reasons = [str(outcome.reason) for outcome in outcomes]
-    session.execute(sql.SUCCEED, {"ids": ids, "reasons": reasons, "pack": pack_id})
+    steps = [outcome.steps for outcome in outcomes]
+    session.execute(sql.SUCCEED, {"ids": ids, "reasons": reasons, "steps": steps, "pack": pack_id})
     session.execute(
         sql.SUMMARISE,
         {
             "ids": ids,
-            "steps": [outcome.steps for outcome in outcomes],
+            "steps": steps,
             "diverged": [outcome.diverged_at_step for outcome in outcomes],
         },
     )
     session.execute(sql.SUMMARISE_LAYERS, {"ids": ids})
     session.execute(sql.DEMAND_COMPARISONS, {"ids": ids})
-    session.execute(sql.END_ATTEMPTS, {"ids": ids, "reasons": reasons, "errors": [None] * len(ids), "pack": pack_id})
-    record_events(
-        session,
-        pack_id,
-        {
-            outcome.trial_id: ("trial.succeeded", {"reason": outcome.reason, "steps": outcome.steps})
-            for outcome in outcomes
-        },
-    )
 
 
 def fail_or_requeue(

@@ -92,7 +92,8 @@ def claim(session: Session, wanted: Waiting, *, dispatcher: str, capacity: int, 
     if turn is None:
         return None
     head, room = turn
-    limit = pack_limit(_configs(session, {head.group_id})[head.group_id], resources)
+    first = _configs(session, {head.group_id})
+    limit = pack_limit(first[head.group_id], resources)
     size = min(spread(wanted.unfinished, capacity, limit), head.pack_limit or limit, room or limit)
     chosen = session.execute(
         sql.CLAIM,
@@ -111,14 +112,10 @@ def claim(session: Session, wanted: Waiting, *, dispatcher: str, capacity: int, 
     retried = [row.id for row in chosen if row.is_retry]
     checkpoints = _checkpoints(session, retried)
     measurements.take_back(session, {id_: checkpoints[id_].step if id_ in checkpoints else -1 for id_ in retried})
-    session.execute(sql.START_ATTEMPTS, {"pack": pack_id, "ids": ids})
-    endings.record_events(session, pack_id, dict.fromkeys(ids, ("trial.claimed", None)))
-    sweeps = sorted({row.sweep_id for row in chosen})
-    session.execute(sql.START_SWEEPS, {"ids": sweeps})
-    configs = _configs(session, {row.group_id for row in chosen})
+    configs = {**first, **_configs(session, {row.group_id for row in chosen} - first.keys())}
     trials = [TrialSpec(config=configs[row.group_id], seed=row.seed) for row in chosen]
     order = PackOrder(pack_id=pack_id, trial_ids=ids, trials=trials, resources=resources)
-    return Claim(order=order, sweeps=sweeps, checkpoints=checkpoints)
+    return Claim(order=order, sweeps=sorted({row.sweep_id for row in chosen}), checkpoints=checkpoints)
 
 
 def restart(session: Session, pack_id: int, trials: Collection[int]) -> None:
@@ -246,7 +243,7 @@ def _whose_turn(session: Session, kind: dict[str, float]) -> tuple[Any, int | No
 
 
 def _configs(session: Session, groups: Collection[int]) -> dict[int, TrialConfig]:
-    rows = session.execute(sql.CONFIGS, {"groups": list(groups)})
+    rows = session.execute(sql.CONFIGS, {"groups": list(groups)}) if groups else ()
     return {row.id: _parsed(row.config) for row in rows}
 
 

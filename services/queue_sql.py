@@ -88,19 +88,23 @@ CLAIM = text("""
         INSERT INTO packs (dispatcher, sweep_id, pack_key, size, lease_until)
         SELECT :dispatcher, :sweep, :pack_key, count(*), now() + :ttl FROM chosen HAVING count(*) > 0
         RETURNING id
+    ), claimed AS (
+        UPDATE trials
+        SET state = 'running', pack_id = pack.id, attempts = attempts + 1, reason = NULL, error = NULL,
+            started_at = coalesce(started_at, now())
+        FROM chosen, pack
+        WHERE trials.id = chosen.id
+        RETURNING trials.id, trials.pack_id, trials.sweep_id, trials.group_id, trials.seed, chosen.is_retry
+    ), begun AS (
+        INSERT INTO attempts (trial_id, pack_id) SELECT id, pack_id FROM claimed
+    ), told AS (
+        INSERT INTO events (sweep_id, trial_id, pack_id, kind)
+        SELECT sweep_id, id, pack_id, 'trial.claimed' FROM claimed
+    ), started AS (
+        UPDATE sweeps SET state = 'running', started_at = now()
+        WHERE id IN (SELECT sweep_id FROM claimed) AND state = 'queued'
     )
-    UPDATE trials
-    SET state = 'running', pack_id = pack.id, attempts = attempts + 1, reason = NULL, error = NULL,
-        started_at = coalesce(started_at, now())
-    FROM chosen, pack
-    WHERE trials.id = chosen.id
-    RETURNING trials.id, trials.pack_id, trials.sweep_id, trials.group_id, trials.seed, chosen.is_retry
-""")
-
-START_SWEEPS = text("UPDATE sweeps SET state = 'running', started_at = now() WHERE id = ANY(:ids) AND state = 'queued'")
-
-START_ATTEMPTS = text("""
-    INSERT INTO attempts (trial_id, pack_id) SELECT id, :pack FROM unnest(:ids ::bigint[]) AS t(id)
+    SELECT * FROM claimed ORDER BY id
 """)
 
 # Where trials can go on; and those that never will.
@@ -163,14 +167,22 @@ HELD = text("""
     FOR NO KEY UPDATE
 """)
 
+# Trials that have completed or diverged, their attempts and events.
 SUCCEED = text("""
     WITH outcome AS (
-        SELECT * FROM unnest(:ids ::bigint[], :reasons ::text[]) AS t(id, reason)
+        SELECT * FROM unnest(:ids ::bigint[], :reasons ::text[], :steps ::bigint[]) AS t(id, reason, steps)
+    ), succeeded AS (
+        UPDATE trials
+        SET state = 'succeeded', reason = outcome.reason, pack_id = NULL, finished_at = now()
+        FROM outcome
+        WHERE trials.id = outcome.id AND trials.pack_id = :pack AND trials.state = 'running'
+        RETURNING trials.id, trials.sweep_id, outcome.reason, outcome.steps
+    ), ended AS (
+        UPDATE attempts SET reason = succeeded.reason, finished_at = now()
+        FROM succeeded WHERE attempts.trial_id = succeeded.id AND attempts.pack_id = :pack
     )
-    UPDATE trials
-    SET state = 'succeeded', reason = outcome.reason, pack_id = NULL, finished_at = now()
-    FROM outcome
-    WHERE trials.id = outcome.id AND trials.pack_id = :pack AND trials.state = 'running'
+    INSERT INTO events (sweep_id, trial_id, pack_id, kind, detail)
+    SELECT sweep_id, id, :pack, 'trial.succeeded', jsonb_build_object('reason', reason, 'steps', steps) FROM succeeded
 """)
 
 SUMMARISE = text("""
