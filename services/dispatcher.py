@@ -160,14 +160,15 @@ class Dispatcher:
             return  # abandoned; it may not write any more
         reports = [self._kept(report) if isinstance(report, Chunk) else report for report in reports]
         answers: list[Recorded] = []
+        moment = "end" if isinstance(reports[-1], PackEnded) else "record"
         with self._sessions.begin() as session:
             for report in reports:
                 if (answer := self._write(session, report)) is not None:
                     answers.append(answer)
                     if answer.verdict in (Verdict.FENCED, Verdict.GAP):
                         break  # nothing that follows can be recorded
-            reach("record.before_commit")
-        reach("record.after_commit")
+            reach(f"{moment}.before_commit")
+        reach(f"{moment}.after_commit")
         for answer in answers:
             self._heed(pack_id, answer)
         if any(isinstance(report, Chunk) and report.checkpoints for report in reports):
