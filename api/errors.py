@@ -12,7 +12,17 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from services.domain.errors import Conflict, DomainError, InvalidSpec, NotFound, Problem, QueryRejected, json_pointer
+from services.domain.errors import (
+    Conflict,
+    DatabaseUnavailable,
+    DomainError,
+    InvalidSpec,
+    NotFound,
+    Problem,
+    QueryRejected,
+    StoreUnavailable,
+    json_pointer,
+)
 
 _log = structlog.get_logger()
 MEDIA_TYPE = "application/problem+json"
@@ -40,6 +50,10 @@ def problem(
     return JSONResponse(content, status, headers=headers, media_type=MEDIA_TYPE)
 
 
+def _away(detail: str) -> JSONResponse:
+    return problem(503, "Unavailable", detail=f"{detail}: try again soon", headers={"Retry-After": "5"})
+
+
 def install(app: FastAPI) -> None:
     """Translate everything that can go wrong in a request."""
 
@@ -52,6 +66,8 @@ def install(app: FastAPI) -> None:
                 return problem(404, "Not found", detail=str(error))
             case Conflict():
                 return problem(409, "Conflict", detail=str(error), allowed=error.allowed)
+            case DatabaseUnavailable() | StoreUnavailable():
+                return _away(str(error))
             case QueryRejected():
                 return problem(422, "Query rejected", detail=str(error), sqlstate=error.sqlstate)
             case _:
@@ -74,7 +90,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(InterfaceError)
     @app.exception_handler(PoolTimeout)
     def database_away(_request: Request, _error: Exception) -> JSONResponse:
-        return problem(503, "Database unavailable", detail="try again soon", headers={"Retry-After": "5"})
+        return _away("the database cannot be reached")
 
     @app.exception_handler(Exception)
     def unexpected(request: Request, error: Exception) -> JSONResponse:

@@ -38,12 +38,19 @@ _SET_PRIORITY = text("""
     RETURNING id
 """)
 
+# First the locks, then what they guard: a claim that these locks waited for has begun attempts that a statement which
+# began before it would not see.
+_LOCK_OPEN_TRIALS = text("""
+    SELECT id FROM trials
+    WHERE (sweep_id = :sweep OR id = :trial) AND state IN ('queued', 'running')
+    ORDER BY id
+    FOR NO KEY UPDATE
+""")
+
 _CANCEL_TRIALS = text("""
     WITH open AS MATERIALIZED (
         SELECT id, sweep_id, pack_id FROM trials
-        WHERE (sweep_id = :sweep OR id = :trial) AND state IN ('queued', 'running')
-        ORDER BY id
-        FOR NO KEY UPDATE
+        WHERE id = ANY(:locked) AND state IN ('queued', 'running')
     ), cancelled AS (
         UPDATE trials
         SET state = 'cancelled', reason = 'cancelled_by_user', pack_id = NULL, finished_at = now()
@@ -104,7 +111,7 @@ def resume(session: Session, sweep_id: int) -> SweepSummary:
 
 def cancel(session: Session, sweep_id: int) -> SweepSummary:
     """Cancel what waits and what runs; workers drop running trials at their next trace point. Repeatable."""
-    session.execute(_CANCEL_TRIALS, {"sweep": sweep_id, "trial": None})
+    _cancel_trials(session, sweep=sweep_id)
     return _transition(session, _CANCEL_SWEEP, sweep_id, SweepState.CANCELLED, "cancelled")
 
 
@@ -142,13 +149,18 @@ def clone(
 
 def cancel_trial(session: Session, trial_id: int) -> None:
     """Cancel one trial. Repeatable. Raises NotFound, and Conflict when it is over otherwise."""
-    session.execute(_CANCEL_TRIALS, {"sweep": None, "trial": trial_id})
+    _cancel_trials(session, trial=trial_id)
     state = session.execute(text("SELECT state FROM trials WHERE id = :id"), {"id": trial_id}).scalar_one_or_none()
     if state is None:
         raise NotFound("trial", trial_id)
     if state != TrialState.CANCELLED:
         raise Conflict(f"trial {trial_id} is over: it has {state}", allowed=[])
     endings.close_sweeps(session, [trial_id])
+
+
+def _cancel_trials(session: Session, *, sweep: int | None = None, trial: int | None = None) -> None:
+    locked = session.execute(_LOCK_OPEN_TRIALS, {"sweep": sweep, "trial": trial}).scalars().all()
+    session.execute(_CANCEL_TRIALS, {"locked": list(locked)})
 
 
 def _transition(

@@ -14,7 +14,7 @@ from uuid import UUID
 import psycopg
 from sqlalchemy import Engine
 
-from services.domain.errors import QueryRejected
+from services.domain.errors import DatabaseUnavailable, QueryRejected
 
 _TIMEOUT = timedelta(seconds=30)
 
@@ -30,7 +30,7 @@ class QueryResult:
 
 
 def run_query(reader: Engine, sql: str, *, max_rows: int) -> QueryResult:
-    """Run one statement as the reader. Raises QueryRejected for whatever PostgreSQL refuses or cancels."""
+    """Run one statement as the reader. Raises DatabaseUnavailable, and QueryRejected for what is refused or cancelled."""
     started = monotonic()
     with reader.connect() as pooled:
         connection = pooled.connection.driver_connection
@@ -44,9 +44,13 @@ def run_query(reader: Engine, sql: str, *, max_rows: int) -> QueryResult:
                 rows = cursor.fetchmany(max_rows + 1)
                 columns = [column.name for column in cursor.description or ()]
         except psycopg.Error as error:
+            if connection.broken:
+                pooled.invalidate()
+                raise DatabaseUnavailable("the database went away in the middle of the query") from None
             raise QueryRejected(str(error).strip(), error.sqlstate) from None
         finally:
-            connection.rollback()
+            if not connection.broken:
+                connection.rollback()
     return QueryResult(
         columns=columns,
         rows=[[_json_safe(value) for value in row] for row in rows[:max_rows]],

@@ -66,6 +66,10 @@ class QueryRejected(DomainError):
         return self.message
 
 
+class DatabaseUnavailable(DomainError):
+    """The database went away. It may come back."""
+
+
 class DataUnavailable(DomainError):
     """A data set is not on this machine. The trial fails with reason `user_error`: a retry cannot help."""
 

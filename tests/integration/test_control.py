@@ -1,10 +1,11 @@
 """What users and operators do to sweeps, and whose turn it is, on real PostgreSQL."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -273,3 +274,27 @@ def test_telemetry_counts_what_happened(session: Session) -> None:
     assert (seen.packs, seen.packs_running, seen.rescued_packs, seen.fenced_chunks) == (2, 1, 1, 1)
     assert (seen.rows, seen.model_steps) == (4 + 8, 4)
     assert seen.oldest_waiting_seconds is not None
+
+
+def test_a_cancel_that_waits_for_a_claim_ends_what_it_began(session: Session, engine: Engine) -> None:
+    sweep_id = submit(session)
+    wanted = queue.Waiting(resources=CPU, unfinished=4)
+    claimed = queue.claim(session, wanted, dispatcher="d", capacity=1, ttl=TTL)
+    assert claimed is not None
+
+    def cancel() -> None:
+        with Session(engine) as other, other.begin():
+            control.cancel(other, sweep_id)
+
+    with ThreadPoolExecutor() as threads:
+        cancelling = threads.submit(cancel)
+        blocked = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        with engine.connect() as onlooker:
+            while not onlooker.execute(text(blocked)).scalar_one():
+                onlooker.rollback()
+        session.commit()
+        cancelling.result(10)
+    assert states(session) == {"cancelled": 4}
+    assert violations(session) == {}
