@@ -30,7 +30,7 @@ class QueryResult:
 
 
 def run_query(reader: Engine, sql: str, *, max_rows: int) -> QueryResult:
-    """Run one statement as the reader. Raises DatabaseUnavailable, and QueryRejected for what is refused or cancelled."""
+    """Run one statement as the reader. Raises DatabaseUnavailable, and QueryRejected for what PostgreSQL refuses."""
     started = monotonic()
     with reader.connect() as pooled:
         connection = pooled.connection.driver_connection
