@@ -7,7 +7,7 @@ PIP_FLAGS = --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-inde
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run up test model check format golden bench-engine bench-service chaos clean
+.PHONY: help run up test model faults check format golden bench-engine bench-service chaos clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -23,6 +23,9 @@ test: $(VENV)/.installed-dev ## Run the tests
 
 model: $(VENV)/.installed-dev ## Run the model of the queue RUNS times
 	@MODEL_RUNS=$(or $(RUNS),2000) $(BIN)/python -m pytest tests/integration/test_model.py -k interleaving --timeout=7200
+
+faults: $(VENV)/.installed-dev ## Run all tests of faults, those that wait for Ray too
+	@$(BIN)/python -m pytest tests/faults -m 'slow or not slow'
 
 check: $(VENV)/.installed-dev ## Format, lint, types, import contracts, then the tests
 	$(BIN)/ruff format --check .

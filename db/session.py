@@ -1,5 +1,7 @@
 """Engines. The owner's engine reads and writes; the reader's serves users' SQL and nothing else."""
 
+from datetime import timedelta
+
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
@@ -12,9 +14,21 @@ def _psycopg_url(url: str) -> str:
     return make_url(url).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
 
 
-def make_engine(url: str, *, checked: bool = True) -> Engine:
-    """The owner's engine: five connections at rest; if `checked` before use, a restarted database goes unnoticed."""
-    return create_engine(_psycopg_url(url), pool_size=5, max_overflow=15, pool_pre_ping=checked, pool_timeout=5)
+def make_engine(url: str, *, checked: bool = True, longest_pause: timedelta = timedelta(seconds=30)) -> Engine:
+    """The owner's engine: five connections at rest; if `checked` before use, a restarted database goes unnoticed.
+
+    A process that stops within a transaction for longer than `longest_pause` loses it, with the locks that others wait
+    for.
+    """
+    pause = f"-c idle_in_transaction_session_timeout={round(longest_pause.total_seconds() * 1000)}"
+    return create_engine(
+        _psycopg_url(url),
+        pool_size=5,
+        max_overflow=15,
+        pool_pre_ping=checked,
+        pool_timeout=5,
+        connect_args={"options": pause},
+    )
 
 
 def make_reader_engine(url: str) -> Engine:

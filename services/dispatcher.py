@@ -15,6 +15,7 @@ from time import monotonic
 
 import structlog
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import sessionmaker
 
 from services import presence, queue
@@ -22,7 +23,7 @@ from services.comparisons import compare_next
 from services.domain.errors import NotFound, StoreUnavailable
 from services.domain.ports import Executor, PackOrder
 from services.failpoints import reach
-from services.recording import AWAY, Recorder
+from services.recording import Recorder, is_away
 from services.store import Store
 
 _log = structlog.get_logger()
@@ -69,7 +70,9 @@ class Dispatcher:
             self._rescue()
             claimed = self._claim()
             compared = self._compare()
-        except AWAY as error:
+        except SQLAlchemyError as error:
+            if not is_away(error):
+                raise
             return self._survive(error)
         except StoreUnavailable as error:
             _log.warning("store unavailable", error=str(error))
@@ -83,7 +86,7 @@ class Dispatcher:
         """
         try:
             self._give_back(patience)
-        except AWAY as error:
+        except SQLAlchemyError as error:
             _log.warning("database unavailable", error=str(error).splitlines()[0])
 
     def _give_back(self, patience: timedelta) -> None:

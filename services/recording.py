@@ -6,7 +6,7 @@ from itertools import takewhile
 from typing import assert_never
 
 import structlog
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -21,13 +21,16 @@ from services.store import Store
 
 _log = structlog.get_logger()
 
-AWAY = (OperationalError, InterfaceError, PoolTimeout)
-"""What SQLAlchemy raises when the database cannot be reached, or goes away in the middle."""
+
+def is_away(error: SQLAlchemyError) -> bool:
+    """Whether the database cannot be reached, or went away in the middle."""
+    gone = isinstance(error, DBAPIError) and error.connection_invalidated
+    return gone or isinstance(error, OperationalError | InterfaceError | PoolTimeout)
 
 
 @dataclass
 class Recorder:
-    """Not thread-safe. Raises AWAY when the database is not there; nothing is lost by that."""
+    """Not thread-safe. Raises SQLAlchemyError when the database `is_away`; nothing is lost by that."""
 
     sessions: sessionmaker[Session]
     executor: Executor
@@ -77,9 +80,9 @@ class Recorder:
         for reports in (batch, batch[:1]):
             try:
                 self._take(pack_id, reports)
-            except AWAY:
-                raise
             except SQLAlchemyError as error:
+                if is_away(error):
+                    raise
                 if len(reports) == 1:
                     self._refuse(pack_id, error)
                     return 1

@@ -33,8 +33,13 @@ class Store:
             if not self._files.exists(path):
                 self._files.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
                 unfinished = f"{path}.{secrets.token_hex(4)}"
-                self._files.pipe_file(unfinished, content)
-                self._files.mv(unfinished, path)
+                try:
+                    self._files.pipe_file(unfinished, content)
+                    self._files.mv(unfinished, path)
+                except Exception:
+                    with suppress(Exception):  # there may be nothing, or no way, to remove
+                        self._files.rm_file(unfinished)
+                    raise
         return name
 
     def get(self, name: str) -> bytes:
@@ -45,6 +50,7 @@ class Store:
             except FileNotFoundError:
                 raise NotFound("document", name) from None
         if hashlib.sha256(content).hexdigest() != name:
+            self.delete(name)  # so that it may be put again
             raise NotFound("intact document", name)
         return content
 

@@ -52,7 +52,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     dispatcher = Dispatcher(
-        engine=make_engine(settings.database_url, checked=False),  # a dispatcher survives what it then sees
+        # A dispatcher survives what it sees of a database that goes away, and must not outlast its leases with a lock.
+        engine=make_engine(settings.database_url, checked=False, longest_pause=settings.lease_ttl),
         executor=executor,
         store=Store(settings.store),
         ttl=settings.lease_ttl,

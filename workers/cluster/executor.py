@@ -69,6 +69,7 @@ class RayExecutor:
     """A worker that trains and does not answer for so long is lost: a stopped process raises nothing."""
     _workers: list[_Worker] = field(default_factory=list)
     _named: int = 0
+    _listened_at: float = 0
     _looked_at: float = float("-inf")
     _totals: dict[str, float] = field(default_factory=dict)
 
@@ -153,6 +154,10 @@ class RayExecutor:
         """Ask all that train, now and then, whether they live. Those that do not answer become reports."""
         now, patience = monotonic(), self.silence.total_seconds()
         training = [worker for worker in self._workers if worker.order is not None]
+        if now - self._listened_at > patience / 3:  # we were away ourselves: nobody is to blame
+            for worker in training:
+                worker.pinged_at = now
+        self._listened_at = now
         asked = [worker.ping for worker in training if worker.ping is not None]
         answered = ray.wait(asked, num_returns=len(asked), timeout=0)[0] if asked else []
         lost: list[Report] = []
