@@ -195,12 +195,13 @@ def serving(
 ) -> Iterator[Service]:
     """Start everything, with one dispatcher or two; stop everything when the block ends, whatever state it is in."""
     with ExitStack() as stack:
-        stack.enter_context(patch.dict(os.environ, _environment(ttl, checkpoint_every, executors[0])))
-        for name in _NOT_OURS:
-            os.environ.pop(name, None)
-        settings = replace(Settings.from_environment(), home=home, port=free_port())
         later = stack.enter_context(ExitStack())  # after the stack has stopped
-        started = stack.enter_context(running(settings))
+        # What is started keeps this environment; the tests of this process do not.
+        with patch.dict(os.environ, _environment(ttl, checkpoint_every, executors[0])):
+            for name in _NOT_OURS:
+                os.environ.pop(name, None)
+            settings = replace(Settings.from_environment(), home=home, port=free_port())
+            started = stack.enter_context(running(settings))
         service = Service(stack=started, client=stack.enter_context(Client(started.url)), home=home, ttl=ttl)
         later.callback(service.close_database)
         for executor in executors[1:]:
