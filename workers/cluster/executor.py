@@ -130,8 +130,6 @@ class RayExecutor:
 
     def _reports_of(self, worker: _Worker) -> list[Report]:
         """What the worker has streamed by now. A dead worker becomes a report itself."""
-        assert worker.order is not None
-        pack_id = worker.order.pack_id
         reports: list[Report] = []
         try:
             for _ in range(_REPORTS_PER_POLL):
@@ -145,10 +143,15 @@ class RayExecutor:
                     worker.idle_since = monotonic()
                     return reports
         except (RayError, StopIteration, GetTimeoutError) as error:
-            said = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'the stream ended'}"
-            reports.append(PackBroken(pack_id=pack_id, reason=self._why_lost(worker, error), error=said))
-            self._dismiss(worker)
+            reports.append(self._lost(worker, self._why_lost(worker, error), _told(error)))
         return reports
+
+    def _lost(self, worker: _Worker, reason: Reason, said: str) -> PackBroken:
+        """The report that a worker is lost, which goes."""
+        assert worker.order is not None
+        broken = PackBroken(pack_id=worker.order.pack_id, reason=reason, error=said)
+        self._dismiss(worker)
+        return broken
 
     def _silent(self) -> list[Report]:
         """Ask all that train, now and then, whether they live. Those that do not answer become reports."""
@@ -163,14 +166,16 @@ class RayExecutor:
         lost: list[Report] = []
         for worker in training:
             if worker.ping in answered:
-                worker.ping = None
+                try:
+                    worker.ping = ray.get(worker.ping, timeout=_GET_TIMEOUT.total_seconds())
+                except RayError as error:  # dead, though its stream may never say so
+                    lost.append(self._lost(worker, self._why_lost(worker, error), _told(error)))
+                    continue
             if worker.ping is None and now - worker.pinged_at > patience / 3:
                 worker.ping, worker.pinged_at = worker.handle.ping.remote(), now
             elif worker.ping is not None and now - worker.pinged_at > patience:
-                assert worker.order is not None
-                error = f"the worker has not answered for {patience:.0f} s"
-                lost.append(PackBroken(pack_id=worker.order.pack_id, reason=Reason.WORKER_LOST, error=error))
-                self._dismiss(worker)
+                said = f"the worker has not answered for {patience:.0f} s"
+                lost.append(self._lost(worker, Reason.WORKER_LOST, said))
         return lost
 
     def _why_lost(self, worker: _Worker, error: Exception) -> Reason:
@@ -254,6 +259,11 @@ class RayExecutor:
     def _dismiss(self, worker: _Worker) -> None:
         self._workers.remove(worker)
         ray.kill(worker.handle, no_restart=True)
+
+
+def _told(error: Exception) -> str:
+    """The error in one line."""
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'the stream ended'}"
 
 
 def _node_answers(node_id: str | None) -> bool:
