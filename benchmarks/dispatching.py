@@ -27,7 +27,7 @@ TTL = timedelta(seconds=30)
 OF_ONE, OF_32, OF_64 = [1500, 1500], [252, 252], [64]
 """Hidden layers of models that are packed so many together."""
 
-_PHASES = ("_collect", "_keep_leases", "_rescue", "_claim", "_compare")
+_PHASES = ("_keep_leases", "_rescue", "_claim", "_compare")
 _context = multiprocessing.get_context("spawn")
 
 
@@ -190,8 +190,10 @@ def _dispatcher(orders: Orders) -> tuple[Dispatcher, SimulatedExecutor]:
 def _phases(dispatcher: Dispatcher) -> Split:
     """Watch the parts of the dispatcher's round from now on."""
     split = Split()
-    for name in _PHASES:
-        setattr(dispatcher, name, split.timed(name, getattr(dispatcher, name)))
+    recorder = dispatcher._recorder
+    parts = [(recorder, "collect"), *((dispatcher, name) for name in _PHASES)]
+    for owner, name in parts:
+        setattr(owner, name, split.timed(name, getattr(owner, name)))
     return split
 
 
