@@ -57,7 +57,7 @@ class Dispatcher:
 
     def __post_init__(self) -> None:
         self._sessions = sessionmaker(self.engine)
-        self._last_heartbeat = self._last_renewal = self._rescue_not_before = self.clock()
+        self._last_heartbeat = self._rescue_not_before = self.clock()
         self._rescue_not_before += self.ttl.total_seconds()  # after a start, the living get time to renew
         self._draining = False
         self._recorder = Recorder(sessions=self._sessions, executor=self.executor, store=self.store, held=self.held)
@@ -87,6 +87,8 @@ class Dispatcher:
         try:
             self._give_back(patience)
         except SQLAlchemyError as error:
+            if not is_away(error):
+                raise
             _log.warning("database unavailable", error=str(error).splitlines()[0])
 
     def _give_back(self, patience: timedelta) -> None:
@@ -126,7 +128,7 @@ class Dispatcher:
                 ttl=self.ttl,
                 draining=self._draining,
             )
-        self._last_heartbeat = self._last_renewal = self.clock()
+        self._last_heartbeat = self.clock()
         for pack_id in self.held - alive:
             _log.warning("lease lost", pack=pack_id)
             self._recorder.abandon(pack_id)
@@ -205,7 +207,7 @@ class Dispatcher:
         _log.warning("database unavailable", error=str(error).splitlines()[0])
         now = self.clock()
         self._rescue_not_before = now + self.ttl.total_seconds()
-        if now - self._last_renewal > 0.8 * self.ttl.total_seconds():
+        if now - self._last_heartbeat > 0.8 * self.ttl.total_seconds():
             for pack_id in list(self.held):
                 self._recorder.abandon(pack_id)
             self._recorder.forget()
