@@ -74,11 +74,12 @@ class Composition:
         _, *command = self.services[name]["healthcheck"]["test"]
         return subprocess.run([self._here(part) for part in command], capture_output=True, check=False).returncode == 0
 
-    def nodes_that_trained(self) -> set[str]:
-        """Nodes in the provenance of the attempts."""
+    def training_nodes(self) -> set[str]:
+        """Nodes in the provenance of the attempts that run. An attempt has none before its pack trains."""
+        query = "SELECT provenance ->> 'node' FROM attempts WHERE ended_at IS NULL AND provenance IS NOT NULL"
         engine = make_engine(self.database_url)
         with engine.connect() as connection:
-            nodes = set(connection.execute(text("SELECT provenance ->> 'node' FROM attempts")).scalars())
+            nodes = set(connection.execute(text(query)).scalars())
         engine.dispose()
         return nodes
 
@@ -164,7 +165,7 @@ def test_the_composed_service_trains_a_sweep(composition: Composition) -> None:
 
         composition.start("worker")  # docker compose up --scale worker=2
         endless = client.submit({**spec, "base": {"train": {"epochs": 100_000}}, "seeds": {"count": 256}})
-        wait_for(lambda: len(composition.nodes_that_trained()) == 2)
+        wait_for(lambda: len(composition.training_nodes()) == 2)
 
         composition.kill_last()  # that node is gone, in the middle of its packs
         lost = "SELECT count(*) FROM v_attempts WHERE reason IN ('node_lost', 'worker_lost')"
