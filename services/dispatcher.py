@@ -24,7 +24,8 @@ from services.domain.errors import NotFound, StoreUnavailable
 from services.domain.ports import Executor, PackOrder
 from services.failpoints import reach
 from services.recording import Recorder, is_away
-from services.store import Store
+from services.store import SHELVES, Store
+from services.tidying import tidy
 
 _log = structlog.get_logger()
 
@@ -32,6 +33,7 @@ _BUSY = timedelta(milliseconds=20)
 _IDLE = timedelta(milliseconds=250)
 _OUTAGE = timedelta(seconds=1)
 _DRAIN = timedelta(seconds=10)
+_TIDY = timedelta(minutes=1)
 
 
 def dispatcher_name() -> str:
@@ -59,6 +61,8 @@ class Dispatcher:
         self._sessions = sessionmaker(self.engine)
         self._last_heartbeat = self._rescue_not_before = self.clock()
         self._rescue_not_before += self.ttl.total_seconds()  # after a start, the living get time to renew
+        self._tidy_not_before = self.clock()
+        self._shelf = random.SystemRandom().randrange(SHELVES)
         self._draining = False
         self._recorder = Recorder(sessions=self._sessions, executor=self.executor, store=self.store, held=self.held)
 
@@ -70,6 +74,7 @@ class Dispatcher:
             self._rescue()
             claimed = self._claim()
             compared = self._compare()
+            self._tidy()
         except SQLAlchemyError as error:
             if not is_away(error):
                 raise
@@ -201,6 +206,16 @@ class Dispatcher:
         """Compare the snapshots of one finished trial with those of its group."""
         with self._sessions.begin() as session:
             return compare_next(session, self.store)
+
+    def _tidy(self) -> None:
+        """Clear one shelf of the store of what no row names; all of them in four hours."""
+        if self.clock() < self._tidy_not_before:
+            return
+        self._tidy_not_before = self.clock() + _TIDY.total_seconds()
+        with self._sessions.begin() as session:
+            if count := tidy(session, self.store, self._shelf):
+                _log.info("tidied", documents=count)
+        self._shelf = (self._shelf + 1) % SHELVES
 
     def _survive(self, error: Exception) -> timedelta:
         """The database is away. Packs train on while our leases may last; then they must stop."""

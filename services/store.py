@@ -5,11 +5,15 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import fsspec
 
 from services.domain.errors import DomainError, NotFound, StoreUnavailable
+
+SHELVES = 256
+"""Documents lie in so many folders, by the first byte of their hash."""
 
 
 @dataclass(frozen=True)
@@ -26,20 +30,19 @@ class Store:
         object.__setattr__(self, "_root", root.rstrip("/"))
 
     def put(self, content: bytes) -> str:
-        """Keep the document; returns its SHA-256 in hex. Keeping it again changes nothing. Raises StoreUnavailable."""
+        """Keep the document; returns its SHA-256 in hex. Kept again, it is as if new. Raises StoreUnavailable."""
         name = hashlib.sha256(content).hexdigest()
         path = self._path(name)
         with _translated():
-            if not self._files.exists(path):
-                self._files.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-                unfinished = f"{path}.{secrets.token_hex(4)}"
-                try:
-                    self._files.pipe_file(unfinished, content)
-                    self._files.mv(unfinished, path)
-                except Exception:
-                    with suppress(Exception):  # there may be nothing, or no way, to remove
-                        self._files.rm_file(unfinished)
-                    raise
+            self._files.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+            unfinished = f"{path}.{secrets.token_hex(4)}"
+            try:
+                self._files.pipe_file(unfinished, content)
+                self._files.mv(unfinished, path)
+            except Exception:
+                with suppress(Exception):  # there may be nothing, or no way, to remove
+                    self._files.rm_file(unfinished)
+                raise
         return name
 
     def get(self, name: str) -> bytes:
@@ -59,8 +62,24 @@ class Store:
         with _translated(), suppress(FileNotFoundError):
             self._files.rm_file(self._path(name))
 
+    def older(self, shelf: int, age: timedelta) -> list[str]:
+        """What has lain on one of the `SHELVES` for longer than this, unfinished documents too."""
+        folder = f"{self._root}/{shelf:02x}"
+        before = datetime.now(UTC) - age
+        with _translated():
+            try:
+                paths = self._files.ls(folder, detail=False)
+            except FileNotFoundError:
+                return []
+            return sorted(path.rsplit("/", 1)[1] for path in paths if _aware(self._files.modified(path)) < before)
+
     def _path(self, name: str) -> str:
         return f"{self._root}/{name[:2]}/{name}"
+
+
+def _aware(moment: datetime) -> datetime:
+    """Some file systems leave out that they mean UTC."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @contextmanager

@@ -68,15 +68,24 @@ class Child:
 
 @dataclass
 class Stack:
-    """A running service. `url` is the API's, `database_url` and `reader_url` are PostgreSQL's."""
+    """A running service. `url` is the API's, `database_url` and `reader_url` are PostgreSQL's.
+
+    `database` is its own, embedded one, if it has one.
+    """
 
     url: str
     database_url: str
     reader_url: str
+    database: EmbeddedPostgres | None = None
     children: list[Child] = field(default_factory=list)
 
     def tend(self) -> None:
         """Restart what has died. To be called a few times a second."""
+        try:
+            if self.database is not None and self.database.keep_running():
+                err.print("the database had ended; it was started again", highlight=False)
+        except DomainError as error:
+            err.print(str(error), highlight=False)
         for child in self.children:
             child.keep_running()
 
@@ -94,6 +103,7 @@ def running(settings: Settings) -> Iterator[Stack]:
         raise DomainError(reason)
     with ExitStack() as stack:
         settings.home.mkdir(parents=True, exist_ok=True)
+        embedded = None
         if settings.database_url is None:
             embedded = stack.enter_context(EmbeddedPostgres.start(settings.home))
             owner, reader = embedded.url, embedded.reader_url
@@ -101,7 +111,8 @@ def running(settings: Settings) -> Iterator[Stack]:
             owner = settings.database_url
             reader = settings.reader_url or reader_url(owner, password=settings.reader_password)
         upgrade(owner, reader_password=settings.reader_password)
-        service = Stack(url=f"http://{settings.host}:{settings.port}", database_url=owner, reader_url=reader)
+        url = f"http://{settings.host}:{settings.port}"
+        service = Stack(url=url, database_url=owner, reader_url=reader, database=embedded)
         service.children = _children(settings, service)
         for child in service.children:
             child.start()

@@ -15,5 +15,5 @@ class Checkpoint(Base):
 
     trial_id: Mapped[int] = mapped_column(ForeignKey("trials.id", ondelete="CASCADE"), primary_key=True)
     step: Mapped[int]
-    sha256: Mapped[str]
+    sha256: Mapped[str] = mapped_column(index=True)
     recorded_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -13,7 +13,7 @@ class Snapshot(Base):
 
     trial_id: Mapped[int] = mapped_column(primary_key=True)
     step: Mapped[int] = mapped_column(primary_key=True)
-    sha256: Mapped[str]
+    sha256: Mapped[str] = mapped_column(index=True)
     bytes: Mapped[int]
 
 

@@ -5,7 +5,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from psycopg.rows import dict_row
 
 from api.cli.stack import Child, Stack, running
 from api.client import Client
-from db.embedded import PostgresServer  # type: ignore[attr-defined]
+from db.embedded import EmbeddedPostgres
 from services.settings import Settings
 from tests.ports import free_port
 from workers.environment import WORKER_ENVIRONMENT
@@ -60,7 +60,7 @@ class Service:
     ttl: timedelta
     watch: Callable[[], None] = lambda: None
     """Called again and again while we wait."""
-    _database: Any = field(default=None)
+    _down: EmbeddedPostgres | None = None
 
     @property
     def api(self) -> Child:
@@ -149,20 +149,21 @@ class Service:
         wake(self.stack)
         self.start_database()
 
-    def stop_database(self) -> None:
-        """What `pg_ctl stop -m immediate` does: no checkpoint, no goodbye."""
+    def crash_database(self) -> None:
+        """What `pg_ctl stop -m immediate` does: no checkpoint, no goodbye. The supervisor starts it again."""
         postmaster = psutil.Process(int((self.home / "postgres" / "postmaster.pid").read_text().split()[0]))
         postmaster.send_signal(signal.SIGQUIT)
         postmaster.wait(PATIENCE.total_seconds())
+        self.stack.tend()
+
+    def stop_database(self) -> None:
+        """The same, and it stays away until `start_database`."""
+        self._down, self.stack.database = self.stack.database or self._down, None
+        self.crash_database()
 
     def start_database(self) -> None:
-        self._database = PostgresServer(self.home / "postgres", cleanup_mode=None)
-        self._database.start()
-
-    def close_database(self) -> None:
-        """Stop the server that we started; the stack knows only its own."""
-        if self._database is not None:
-            self._database.stop()
+        self.stack.database, self._down = self.stack.database or self._down, None
+        self.stack.tend()
 
     def wait(self, pause: timedelta) -> None:
         """Let it run for so long."""
@@ -195,7 +196,6 @@ def serving(
 ) -> Iterator[Service]:
     """Start everything, with one dispatcher or two; stop everything when the block ends, whatever state it is in."""
     with ExitStack() as stack:
-        later = stack.enter_context(ExitStack())  # after the stack has stopped
         # What is started keeps this environment; the tests of this process do not.
         with patch.dict(os.environ, _environment(ttl, checkpoint_every, executors[0])):
             for name in _NOT_OURS:
@@ -203,7 +203,6 @@ def serving(
             settings = replace(Settings.from_environment(), home=home, port=free_port())
             started = stack.enter_context(running(settings))
         service = Service(stack=started, client=stack.enter_context(Client(started.url)), home=home, ttl=ttl)
-        later.callback(service.close_database)
         for executor in executors[1:]:
             first = service.dispatcher
             environment = {**first.environment, **WORKER_ENVIRONMENT, "ALIGNSWEEP_EXECUTOR": executor}

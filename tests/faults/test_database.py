@@ -3,13 +3,14 @@
 import contextlib
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from tests.faults.conftest import SPEC
-from tests.faults.service import Service
+from tests.faults.conftest import SPEC, TTL
+from tests.faults.service import Service, serving
 from tests.faults.test_processes import finish
 
 BACKENDS = "backend_type = 'client backend' AND pid <> pg_backend_pid()"
@@ -21,8 +22,7 @@ def test_a_database_that_stops_at_once_in_the_middle_of_a_sweep_loses_nothing(
     sweep = service.client.submit(SPEC)
     for chunks in (2, 4):
         service.wait_for(lambda chunks=chunks: recorded(service, sweep["id"]) >= chunks)  # type: ignore[misc]
-        service.stop_database()
-        service.start_database()
+        service.crash_database()
     finish(service, sweep["id"], undisturbed)
 
 
@@ -56,18 +56,48 @@ def test_snapshots_wait_for_room_in_the_store(service: Service, small_store: Pat
     assert service.violations() == {}
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_database_without_room_loses_nothing_and_goes_on_once_there_is_some(tmp_path: Path) -> None:
+    data = tmp_path / "postgres"
+    data.mkdir()
+    with mounted(data, "256m"), serving(tmp_path, ttl=TTL, checkpoint_every=TTL, executors=("inline",)) as service:
+        sweep = service.client.submit(SPEC)
+        service.wait_for(lambda: recorded(service, sweep["id"]) >= 2)
+        filler = fill(data)
+        service.wait_for(lambda: told(service, "database unavailable") > 3)
+        filler.unlink()
+        service.wait_for(lambda: recorded(service, sweep["id"]) > 0)  # it is back
+        again = service.client.submit(SPEC)
+        for each in (sweep, again):
+            assert service.wait_until_over(each["id"]) == "succeeded"
+        rows, unlike = service.compare(sweep["id"], again["id"])
+        assert (rows > 1000, unlike) == (True, 0)
+        assert service.value("SELECT max(attempts) FROM trials") == 1
+        assert service.violations() == {}
+
+
 @pytest.fixture
 def small_store(service: Service) -> Iterator[Path]:
     """The store's folder, on a file system of a megabyte."""
     folder = service.home / "store"
     folder.mkdir(exist_ok=True)
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, text=True, check=False
+    with mounted(folder, "1m"):
+        yield folder
+
+
+@contextmanager
+def mounted(folder: Path, size: str) -> Iterator[None]:
+    """The folder on a file system of this size."""
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True, text=True, check=False
     )
-    if mounted.returncode:
-        pytest.skip(f"a small file system cannot be mounted: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
+    if mount.returncode:
+        pytest.skip(f"a small file system cannot be mounted: {mount.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def fill(folder: Path) -> Path:
@@ -91,7 +121,8 @@ def recorded(service: Service, sweep_id: int) -> int:
 
 def told(service: Service, event: str) -> int:
     """How often the dispatchers have logged this."""
-    return sum(child.log.read_text().count(f'"{event}"') for child in (service.dispatcher, service.second))
+    dispatchers = [child for child in service.stack.children if child.name.startswith("dispatcher")]
+    return sum(child.log.read_text().count(f'"{event}"') for child in dispatchers)
 
 
 def of(sweep: dict[str, int]) -> dict[str, int]:

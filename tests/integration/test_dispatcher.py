@@ -1,5 +1,7 @@
 """The dispatcher with the inline executor on real PostgreSQL: whole sweeps, and what it does when things go away."""
 
+import os
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from services import control, queue, sweeps
 from services.comparisons import layers_of
 from services.dispatcher import Dispatcher
 from services.expansion import parse
-from services.store import Store
+from services.store import SHELVES, Store
 from workers.inline import InlineExecutor
 from workers.pack import describe
 from workers.training import numerics, products
@@ -162,6 +164,31 @@ def test_snapshots_are_kept_and_seeds_of_a_group_compared(dispatcher: Dispatcher
         for rule in ("bp", "dfa")
     }
     assert last["dfa"] > last["bp"] + 0.05  # one feedback draws all seeds to one solution
+
+
+def test_documents_that_no_row_names_go_after_a_day(
+    dispatcher: Dispatcher, engine: Engine, clock: FakeClock, store: Store, tmp_path: Path
+) -> None:
+    base = {"model": {"hidden": [8]}, "train": {"epochs": 1}, "trace": {"snapshots_per_decade": 1}}
+    run_until_over(dispatcher, submit(engine, base=base))
+    named = documents(tmp_path)
+    refused, unfinished, repeated = store.put(b"refused"), tmp_path / "store" / "00" / "00.cut-off", store.put(b"again")
+    unfinished.parent.mkdir(exist_ok=True)
+    unfinished.write_bytes(b"half")
+    two_days_ago = time.time() - 2 * 86_400
+    for document in (tmp_path / "store").rglob("*"):
+        os.utime(document, (two_days_ago, two_days_ago))
+    fresh = store.put(b"its row is not yet written")
+    store.put(b"again")
+    assert {refused, unfinished.name, fresh, repeated} < documents(tmp_path)
+    for _ in range(SHELVES):
+        clock.now += 60
+        dispatcher.tick()
+    assert documents(tmp_path) == named | {fresh, repeated}
+
+
+def documents(folder: Path) -> set[str]:
+    return {path.name for path in (folder / "store").rglob("*") if path.is_file()}
 
 
 def test_order_parameters_of_a_committee_reach_sql(dispatcher: Dispatcher, engine: Engine) -> None:
