@@ -13,8 +13,11 @@ COPY workers workers
 COPY recipes recipes
 RUN pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" -c constraints.txt .
 
+# The state of the source, as provenance has it: --build-arg COMMIT=$(git rev-parse HEAD)
+ARG COMMIT=
 RUN useradd --create-home alignsweep && mkdir -p /data/sets /data/store && chown -R alignsweep /data
 USER alignsweep
 ENV ALIGNSWEEP_HOME=/data ALIGNSWEEP_DATA_ROOT=/data/sets RAY_USAGE_STATS_ENABLED=0 PYTHONUNBUFFERED=1
+ENV ALIGNSWEEP_COMMIT=$COMMIT
 EXPOSE 8642
 CMD ["alignsweep", "api"]

@@ -11,8 +11,8 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from api import errors, schemas
 from api.auth import is_loopback, owner, refusal
-from api.routes import health, operations, query, queue, sweeps, trials
-from db.session import make_engine, make_reader_engine, reader_url
+from api.routes import health, operations, query, queue, sweeps, transfer, trials
+from db.session import make_engine, make_export_engine, make_reader_engine, reader_url
 from services import tokens
 from services.domain.errors import DomainError
 from services.domain.spec import SweepSpec
@@ -55,6 +55,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.engine = make_engine(settings.database_url)
+    app.state.exporter = make_export_engine(settings.database_url)
     app.state.reader = make_reader_engine(
         settings.reader_url or reader_url(settings.database_url, password=settings.reader_password)
     )
@@ -63,7 +64,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if is_loopback(settings.host):
         # Against DNS rebinding: a page of another origin cannot reach the server under its own name.
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", "testserver"])
-    for module in (sweeps, trials, queue, query, operations):
+    for module in (sweeps, trials, queue, query, transfer, operations):
         app.include_router(module.router, prefix="/api/v1", dependencies=[Depends(owner)], responses=_PROBLEMS)
     app.include_router(operations.metrics, dependencies=[Depends(owner)], responses=_PROBLEMS)
     app.include_router(health.router, responses={503: _PROBLEMS[503]})
@@ -79,6 +80,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             tokens.register(session, settings.token, name="ALIGNSWEEP_TOKEN", owner="operator")
     yield
     app.state.engine.dispose()
+    app.state.exporter.dispose()
     app.state.reader.dispose()
 
 

@@ -27,6 +27,12 @@ def reader(request: Request) -> Engine:
     return engine
 
 
+def exporter(request: Request) -> Engine:
+    """The engine of what leaves in bulk."""
+    engine: Engine = request.app.state.exporter
+    return engine
+
+
 def cursor_id(
     cursor: Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before.")] = None,
 ) -> int | None:
@@ -58,6 +64,7 @@ def make_cursor(last_id: int) -> str:
 # `scope="function"`: the transaction commits before the answer leaves, so that an acknowledged submit is durable.
 Transaction = Annotated[Session, Depends(transaction, scope="function")]
 Reader = Annotated[Engine, Depends(reader)]
+Exporter = Annotated[Engine, Depends(exporter)]
 CursorId = Annotated[int | None, Depends(cursor_id)]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Rows per page.")]
 Id = Annotated[int, BeforeValidator(_digits), Path(ge=1, le=_MAX_ID)]

@@ -16,6 +16,7 @@ from services.domain.errors import (
     Conflict,
     DatabaseUnavailable,
     DomainError,
+    InvalidArchive,
     InvalidSpec,
     NotFound,
     Problem,
@@ -70,6 +71,8 @@ def install(app: FastAPI) -> None:
                 return _away(str(error))
             case QueryRejected():
                 return problem(422, "Query rejected", detail=str(error), sqlstate=error.sqlstate)
+            case InvalidArchive():
+                return problem(422, "Invalid archive", detail=str(error))
             case _:
                 return problem(400, "Bad request", detail=str(error))
 

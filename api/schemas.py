@@ -131,6 +131,29 @@ class Attempts(Answer):
     items: list[Attempt]
 
 
+class Difference(Answer):
+    """The first value that is not the same."""
+
+    table: str
+    key: dict[str, Any] = Field(description="The row's step, and layer or entry.")
+    column: str | None = Field(description="Null: one of the trials has no such row.")
+    value: float | None
+    other: float | None
+
+
+class Comparison(Answer):
+    """Two trials, row by row and bit by bit."""
+
+    equal: bool
+    rows_compared: int
+    rows_unlike: int = Field(description="Rows that differ in any bit, or that one of the trials lacks.")
+    first_difference: Difference | None
+    expected: bool = Field(description="Whether equality is to be expected.")
+    obstacles: list[str] = Field(description="Why it is not.")
+    provenance: list[dict[str, Any]] = Field(description="Of the attempts at the one trial, without repetitions.")
+    other_provenance: list[dict[str, Any]]
+
+
 class Rows(Answer):
     """Statistics over the seeds of each group; `varied` holds the group's values on the axes of the sweep."""
 

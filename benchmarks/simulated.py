@@ -18,7 +18,17 @@ from services.domain.states import Reason
 
 CPU = Resources(cpu=1, gpu=0)
 PROVENANCE = Provenance(
-    node="simulated", device="cpu", versions={"alignsweep": "0"}, matmul="none", reproducibility="bitwise"
+    node="simulated",
+    system="none",
+    cpu="none",
+    device="cpu",
+    accelerator=None,
+    versions={"alignsweep": "0"},
+    commit=None,
+    matmul="none",
+    instructions="none",
+    threads=1,
+    reproducibility="bitwise",
 )
 
 _STEPS_PER_POINT = 10

@@ -31,6 +31,22 @@ def make_engine(url: str, *, checked: bool = True, longest_pause: timedelta = ti
     )
 
 
+def make_export_engine(url: str) -> Engine:
+    """The engine for what leaves in bulk: a few connections of its own, so that slow clients take none from others.
+
+    A query ends soon after the process that asked is gone.
+    """
+    options = "-c idle_in_transaction_session_timeout=300000 -c client_connection_check_interval=1000"
+    return create_engine(
+        _psycopg_url(url),
+        pool_size=2,
+        max_overflow=6,
+        pool_pre_ping=True,
+        pool_timeout=5,
+        connect_args={"options": options},
+    )
+
+
 def make_reader_engine(url: str) -> Engine:
     """The engine for users' SQL: a fresh connection for each query, so that no session state outlives it."""
     return create_engine(_psycopg_url(url), poolclass=NullPool)

@@ -6,7 +6,7 @@ worker that comes back after its lease expired changes nothing. Only the databas
 times. Functions take a Session and leave the commit to the caller; each is one transaction.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -131,11 +131,18 @@ def heartbeat(session: Session, *, dispatcher: str, packs: Collection[int], ttl:
     return set(rows.scalars())
 
 
-def record_provenance(session: Session, pack_id: int, provenance: Provenance) -> None:
-    """Note where the pack's attempts run."""
+def record_provenance(
+    session: Session, pack_id: int, provenance: Provenance, seeds: Mapping[int, Mapping[str, int]]
+) -> None:
+    """Note where the pack's attempts run, and with which seeds: by trial id and purpose."""
     session.execute(
-        text("UPDATE attempts SET provenance = :provenance ::jsonb WHERE pack_id = :pack"),
-        {"pack": pack_id, "provenance": canonical_json(asdict(provenance))},
+        sql.RECORD_PROVENANCE,
+        {
+            "pack": pack_id,
+            "provenance": canonical_json(asdict(provenance)),
+            "trials": list(seeds),
+            "seeds": [canonical_json(dict(own)) for own in seeds.values()],
+        },
     )
 
 

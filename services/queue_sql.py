@@ -220,6 +220,19 @@ DEMAND_COMPARISONS = text("""
     WHERE EXISTS (SELECT FROM snapshots WHERE trial_id = outcome.id)
 """)
 
+RECORD_PROVENANCE = text("""
+    UPDATE attempts
+    SET provenance = (:provenance ::jsonb) || coalesce(
+        (
+            SELECT jsonb_build_object('seeds', seeds ::jsonb)
+            FROM unnest(:trials ::bigint[], :seeds ::text[]) AS own(trial_id, seeds)
+            WHERE own.trial_id = attempts.trial_id
+        ),
+        '{}'
+    )
+    WHERE pack_id = :pack
+""")
+
 FAIL = text("""
     UPDATE trials
     SET state = 'failed', reason = :reason, error = :error, pack_id = NULL, finished_at = now(),

@@ -128,7 +128,7 @@ class Recorder:
         """Record one report; the answer to a chunk."""
         match report:
             case PackStarted():
-                queue.record_provenance(session, report.pack_id, report.provenance)
+                queue.record_provenance(session, report.pack_id, report.provenance, report.seeds)
             case Chunk():
                 recorded = queue.record(session, report)
                 if recorded.verdict is Verdict.GAP:

@@ -25,6 +25,8 @@ class Settings:
     data_download: bool
     store: str
     """Where snapshots of weights are kept: a folder, or a URL that fsspec knows."""
+    archive_bytes: int
+    """The largest archive that may be imported; its tables may unfold to eight times as much."""
     cache: Path
     """Prepared data sets, shared by the workers of one machine."""
     ray_address: str | None
@@ -51,6 +53,7 @@ class Settings:
             data_root=Path(env.get("ALIGNSWEEP_DATA_ROOT") or home / "data"),
             data_download=env.get("ALIGNSWEEP_DATA_DOWNLOAD") == "1",
             store=env.get("ALIGNSWEEP_STORE") or str(home / "store"),
+            archive_bytes=int(env.get("ALIGNSWEEP_ARCHIVE_BYTES") or 2 * 2**30),
             cache=Path(env.get("ALIGNSWEEP_CACHE") or platformdirs.user_cache_path("alignsweep")),
             ray_address=env.get("RAY_ADDRESS") or None,
             max_workers=int(env["ALIGNSWEEP_MAX_WORKERS"]) if env.get("ALIGNSWEEP_MAX_WORKERS") else None,

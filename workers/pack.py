@@ -18,10 +18,12 @@ from services.domain.errors import DataUnavailable
 from services.domain.ports import PackBroken, PackEnded, PackOrder, PackStarted, Report
 from services.domain.results import Chunk, MetricColumns, OrderColumns, Outcome, Provenance, TraceColumns
 from services.domain.states import Reason
+from workers.source import cpu_model, source_commit
 from workers.training.data.library import DataLibrary
 from workers.training.engine import Progress, train
 from workers.training.sizing import PackSizes
 from workers.training.state import TrialState
+from workers.training.streams import seeds_of
 
 _CHUNK_SECONDS = 0.25
 
@@ -67,7 +69,8 @@ def run_pack(
 
     With `sizes`, the trials are trained one part after the other, each of the size that is fastest.
     """
-    yield PackStarted(pack_id=order.pack_id, provenance=provenance)
+    seeds = {trial_id: seeds_of(trial) for trial_id, trial in zip(order.trial_ids, order.trials, strict=True)}
+    yield PackStarted(pack_id=order.pack_id, provenance=provenance, seeds=seeds)
     try:
         size = sizes.best(order.trials, library) if sizes else len(order.trials)
         parts = _Parts(order, library, torch.device(provenance.device), control or Control())
@@ -150,16 +153,25 @@ class _Parts:
 
 def describe(device: str, matmul: str, reproducibility: str, *, node: str | None = None) -> Provenance:
     """Where this process trains, and with what. `node`: the host's name unless the cluster has a better one."""
+    versions = {
+        "alignsweep": version("alignsweep"),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+    if device == "cuda":
+        versions["cuda"] = str(torch.version.cuda)
     return Provenance(
         node=node or socket.gethostname(),
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        cpu=cpu_model(),
         device=device,
-        versions={
-            "alignsweep": version("alignsweep"),
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
+        accelerator=torch.cuda.get_device_name() if device == "cuda" else None,
+        versions=versions,
+        commit=source_commit(),
         matmul=matmul,
+        instructions=torch.backends.cpu.get_cpu_capability(),
+        threads=torch.get_num_threads(),
         reproducibility=reproducibility,
     )
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api.cli import operate
+from api.cli import operate, transfer
 from api.cli.console import FAILED, Format, err, out, show, told
 from api.cli.operate import Output, SweepId
 from api.client import Client
@@ -21,6 +21,7 @@ from api.client.specfile import read_spec
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=True, help=__doc__)
 app.add_typer(operate.app)
+app.add_typer(transfer.app)
 
 SpecFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A spec in YAML or JSON.")]
 
@@ -128,20 +129,6 @@ def table(sweep_id: SweepId, output: Output = Format.TABLE) -> None:
     """Final accuracy and alignment per layer by group: mean +- standard deviation over seeds."""
     with told(), Client() as client:
         _show_table(client, sweep_id, output)
-
-
-@app.command()
-def sql(
-    query: Annotated[str, typer.Argument(help="One SELECT over the public views, for instance v_trials.")],
-    output: Output = Format.TABLE,
-    max_rows: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many rows.")] = 10_000,
-) -> None:
-    """Ask in SQL, read-only."""
-    with told(), Client() as client:
-        answer = client.sql(query, max_rows=max_rows)
-        show(answer["columns"], answer["rows"], output)
-        if answer["truncated"]:
-            err.print(f"there are more than {max_rows} rows; see --max-rows", highlight=False)
 
 
 @app.command()

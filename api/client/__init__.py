@@ -1,5 +1,6 @@
 """The Python client: `from api.client import Client`."""
 
-from api.client.client import Client, ServerRefused, ServerUnreachable
+from api.client.client import Client
+from api.client.errors import ServerRefused, ServerUnreachable
 
 __all__ = ["Client", "ServerRefused", "ServerUnreachable"]

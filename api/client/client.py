@@ -11,28 +11,15 @@ from typing import Any, Self
 import httpx
 import platformdirs
 
+from api.client.errors import ServerRefused, ServerUnreachable, problem_of
+from api.client.transfer import Transfers
+
 _DEFAULT_URL = "http://127.0.0.1:8642"
 _RETRIES = 4
 _OVER = {"succeeded", "partial", "failed", "cancelled"}
 
 
-class ServerUnreachable(Exception):
-    """Nothing answers at the URL, or the server cannot reach its database, after several tries."""
-
-
-class ServerRefused(Exception):
-    """The server answered with a problem document, kept whole in `problem`."""
-
-    def __init__(self, status: int, problem: dict[str, Any]) -> None:
-        super().__init__(status, problem)
-        self.status = status
-        self.problem = problem
-
-    def __str__(self) -> str:
-        return str(self.problem.get("detail") or self.problem.get("title") or f"HTTP {self.status}")
-
-
-class Client:
+class Client(Transfers):
     """A connection to a server.
 
     `url`: else ALIGNSWEEP_URL, else the server that runs on this machine's data folder; `token`: else ALIGNSWEEP_TOKEN.
@@ -120,6 +107,14 @@ class Client:
         """Why a trial waits, runs or is over, in one sentence."""
         return str(self._ask("GET", f"/trials/{trial_id}/explain")["sentence"])
 
+    def reproduce(self, trial_id: int) -> dict[str, Any]:
+        """Train a trial once more; returns the sweep that does."""
+        return self._ask("POST", f"/trials/{trial_id}/reproduce")
+
+    def compare(self, trial_id: int, other_id: int) -> dict[str, Any]:
+        """All that was measured of two trials that are over, bit for bit."""
+        return self._ask("GET", f"/trials/{trial_id}/compare/{other_id}")
+
     def queue(self) -> list[dict[str, Any]]:
         """What waits and what runs, per sweep."""
         return self._items("/queue")
@@ -171,7 +166,7 @@ class Client:
                 reason = "the server cannot reach its database"
                 continue
             if response.is_error:
-                raise ServerRefused(response.status_code, _problem(response))
+                raise ServerRefused(response.status_code, problem_of(response))
             answer: dict[str, Any] = response.json()
             return answer
         raise ServerUnreachable(f"no answer from {self.url}: {reason}")
@@ -189,11 +184,3 @@ def _local_url() -> str:
     except (OSError, ValueError, KeyError):
         return _DEFAULT_URL
     return url
-
-
-def _problem(response: httpx.Response) -> dict[str, Any]:
-    try:
-        body = response.json()
-    except ValueError:
-        return {"title": f"HTTP {response.status_code}", "detail": response.text[:500]}
-    return body if isinstance(body, dict) else {"title": f"HTTP {response.status_code}"}

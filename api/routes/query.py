@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Header, HTTPException, Response
 
-from api import schemas
+from api import answers, schemas
+from api.accept import accepted
 from api.body import body_of, document, validated
 from api.deps import Reader
 from services import query
@@ -13,11 +14,29 @@ from services.domain.spec import SweepSpec
 router = APIRouter(tags=["sql"])
 
 
-@router.post("/query", operation_id="run_query", openapi_extra=body_of("Question"))
-def run(body: Annotated[object, Depends(document)], reader: Reader) -> schemas.QueryAnswer:
-    """Run one query over the public views, as a role that can read them and nothing else."""
+@router.post(
+    "/query",
+    operation_id="run_query",
+    response_model=schemas.QueryAnswer,
+    openapi_extra=body_of("Question"),
+    responses={200: {"content": {media_type: {} for media_type in answers.RENDERED}}},
+)
+def run(
+    body: Annotated[object, Depends(document)], reader: Reader, accept: Annotated[str | None, Header()] = None
+) -> schemas.QueryAnswer | Response:
+    """Run one query over the public views, as a role that can read them and nothing else.
+
+    The answer is JSON, CSV or an Arrow stream, as `Accept` says. In the latter two the header `Alignsweep-Truncated`
+    tells whether there were more rows than `max_rows`.
+    """
+    form = accepted(accept, {"application/json": "application/json", **{name: name for name in answers.RENDERED}})
+    if form is None:
+        raise HTTPException(406, f"There is application/json, {', '.join(answers.RENDERED)}")
     question = validated(schemas.Question, body)
     result = query.run_query(reader, question.sql, max_rows=question.max_rows)
+    if form in answers.RENDERED:
+        content = answers.RENDERED[form](result.columns, result.rows)
+        return Response(content, media_type=form, headers={answers.TRUNCATED: str(result.truncated).lower()})
     return schemas.QueryAnswer(
         columns=result.columns,
         rows=result.rows,

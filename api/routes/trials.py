@@ -2,11 +2,12 @@
 
 from dataclasses import asdict
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from api import schemas
+from api.auth import Owner
 from api.deps import Id, Transaction
-from services import control, results
+from services import control, reproductions, results
 from services.explain import explain as explain_trial
 
 router = APIRouter(prefix="/trials", tags=["trials"])
@@ -47,3 +48,17 @@ def alignment(trial_id: Id, session: Transaction) -> schemas.Trace:
 def attempts(trial_id: Id, session: Transaction) -> schemas.Attempts:
     """All tries at the trial, the first one first, each with where it ran."""
     return schemas.Attempts.model_validate({"items": results.trial_attempts(session, trial_id)})
+
+
+@router.post("/{trial_id}/reproduce", operation_id="reproduce_trial", status_code=201)
+def reproduce(trial_id: Id, session: Transaction, owner: Owner, response: Response) -> schemas.Sweep:
+    """Train it once more: a sweep of its one configuration and seed, to compare with it afterwards."""
+    summary = reproductions.reproduce(session, trial_id, owner=owner)
+    response.headers["Location"] = f"/api/v1/sweeps/{summary.id}"
+    return schemas.Sweep.model_validate(summary)
+
+
+@router.get("/{trial_id}/compare/{other_id}", operation_id="compare_trials")
+def compare(trial_id: Id, other_id: Id, session: Transaction) -> schemas.Comparison:
+    """All that was measured of two trials that are over, bit for bit, and whether they should be equal."""
+    return schemas.Comparison.model_validate(reproductions.compare(session, trial_id, other_id))

@@ -5,6 +5,7 @@ from db.models.base import Base
 from db.models.checkpoint import Checkpoint
 from db.models.event import Event
 from db.models.group import Group, GroupParam
+from db.models.imported import Import
 from db.models.pack import Pack
 from db.models.snapshot import ComparisonDue, ParameterCosine, Snapshot
 from db.models.sweep import Sweep, SweepError
@@ -22,6 +23,7 @@ __all__ = [
     "Event",
     "Group",
     "GroupParam",
+    "Import",
     "LayerSummary",
     "Metric",
     "OrderParameter",

@@ -66,6 +66,10 @@ class QueryRejected(DomainError):
         return self.message
 
 
+class InvalidArchive(DomainError):
+    """The file is no archive of a sweep, or not a whole one."""
+
+
 class DatabaseUnavailable(DomainError):
     """The database went away. It may come back."""
 

@@ -38,6 +38,8 @@ class PackStarted:
 
     pack_id: int
     provenance: Provenance
+    seeds: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+    """By trial id: the seed of each of its random streams, by purpose."""
 
 
 @dataclass(frozen=True, kw_only=True)

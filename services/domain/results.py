@@ -162,12 +162,25 @@ class Chunk:
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Where and with what a pack was trained; recorded with every attempt."""
+    """Where and with what a pack was trained; recorded with every attempt, beside the seeds of the trial's streams."""
 
     node: str
+    system: str
+    """Kernel, its release, the machine's architecture."""
+    cpu: str
+    """Model of the processor."""
     device: str
+    """`cpu` or `cuda`."""
+    accelerator: str | None
+    """Model of the GPU; None on a CPU."""
     versions: dict[str, str]
+    commit: str | None
+    """Of alignsweep's source, `-dirty` where it was changed since; None: it does not come from a repository."""
     matmul: str
-    """Which matrix-product path was chosen at worker start, for instance `mkl` or `onednn-avx512`."""
+    """Which matrix-product path was chosen at worker start: `mkl` or `onednn`."""
+    instructions: str
+    """The widest that this path uses, as torch calls them: `AVX2`, `AVX512`, ..."""
+    threads: int
+    """Of one matrix product."""
     reproducibility: str
     """`bitwise` or `tolerance`: whether numbers may depend on the pack's composition."""

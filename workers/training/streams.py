@@ -33,6 +33,11 @@ def stream_of(trial: TrialSpec, purpose: Purpose, index: int | str = 0) -> np.ra
     return stream(seed_of(trial, purpose), purpose, index)
 
 
+def seeds_of(trial: TrialSpec) -> dict[str, int]:
+    """The seed of every stream of the trial, by purpose."""
+    return {str(purpose): seed_of(trial, purpose) for purpose in Purpose}
+
+
 def seed_of(trial: TrialSpec, purpose: Purpose) -> int:
     """The trial's seed, unless its configuration pins the stream."""
     config = trial.config

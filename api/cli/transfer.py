@@ -1,0 +1,128 @@
+"""Commands for data that leaves and comes back: SQL, exports, archives; and trials that are trained once more."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from api.cli.console import FAILED, Format, err, show, told
+from api.cli.operate import SweepId
+from api.client import Client
+from services.exports import TABLES
+from services.formats import Format as FileFormat
+
+app = typer.Typer()
+
+Target = Annotated[Path, typer.Option("--output", "-o", help="Where it goes; - is standard output.")]
+
+
+class AnswerFormat(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    ARROW = "arrow"
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="One SELECT over the public views, for instance v_trials.")],
+    output: Annotated[
+        AnswerFormat, typer.Option("--format", "--output", "-o", help="How rows are printed.")
+    ] = AnswerFormat.TABLE,
+    max_rows: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many rows.")] = 10_000,
+) -> None:
+    """Ask in SQL, read-only."""
+    with told(), Client() as client:
+        if output in (AnswerFormat.CSV, AnswerFormat.ARROW):
+            truncated = client.sql_as(query, sys.stdout.buffer, form=output, max_rows=max_rows)
+        else:
+            answer = client.sql(query, max_rows=max_rows)
+            show(answer["columns"], answer["rows"], Format(output))
+            truncated = answer["truncated"]
+        if truncated:
+            err.print(f"there are more than {max_rows} rows; see --max-rows", highlight=False)
+
+
+@app.command()
+def export(
+    sweeps: Annotated[list[int] | None, typer.Argument(min=1, help="Ids of sweeps; none: all sweeps.")] = None,
+    table: Annotated[str, typer.Option(help=f"One of {', '.join(TABLES)}.")] = "trials",
+    form: Annotated[FileFormat | None, typer.Option("--format", help="Else what the file's name says.")] = None,
+    target: Target = Path("-"),
+) -> None:
+    """Export all rows of a table, of some sweeps or of all: Parquet, Arrow, CSV or NDJSON."""
+    with told(), Client() as client:
+        to = sys.stdout.buffer if target == Path("-") else target
+        size = client.export(table, to, form=form or _form_of(target), sweeps=sweeps or None)
+        _tell_size(target, size)
+
+
+@app.command()
+def archive(
+    sweep_id: SweepId,
+    target: Target,
+    snapshots: Annotated[bool, typer.Option("--snapshots", help="With the weights that were kept.")] = False,
+) -> None:
+    """Save a sweep that is over as one file, to keep or to import elsewhere."""
+    with told(), Client() as client:
+        size = client.archive(sweep_id, sys.stdout.buffer if target == Path("-") else target, snapshots=snapshots)
+        _tell_size(target, size)
+
+
+@app.command("import")
+def import_archive(
+    path: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="An archive of a sweep.")],
+) -> None:
+    """Store an archived sweep; prints its id, also where it was imported before."""
+    with told(), Client() as client:
+        sweep = client.import_archive(path)
+        err.print(f"sweep {sweep['id']} ({sweep['name']}): {sweep['trial_count']} trials", highlight=False)
+        typer.echo(sweep["id"])
+
+
+@app.command("reproduce-trial")
+def reproduce_trial(
+    trial_id: Annotated[int, typer.Argument(min=1, help="Id of a trial that is over.")],
+) -> None:
+    """Train a trial once more and compare all that was measured, bit for bit; exit code 1 unless it is equal."""
+    with told(), Client() as client:
+        sweep = client.reproduce(trial_id)
+        again = next(client.trials(sweep["id"]))["id"]
+        err.print(f"trial {again} of sweep {sweep['id']} is trial {trial_id} again", highlight=False)
+        *_, _ = client.wait(sweep["id"])
+        if not _tell_comparison(client.compare(trial_id, again)):
+            raise typer.Exit(FAILED)
+
+
+def _tell_comparison(comparison: dict[str, Any]) -> bool:
+    """Say how two trials compare; returns whether they are equal."""
+    compared, unlike = comparison["rows_compared"], comparison["rows_unlike"]
+    if comparison["equal"]:
+        typer.echo(f"equal: {compared} rows, bit for bit")
+    else:
+        typer.echo(f"not equal: {unlike} of {compared} rows are unlike")
+    if first := comparison["first_difference"]:
+        where = ", ".join(f"{name} {value}" for name, value in first["key"].items())
+        what = (
+            f"{first['column']} is {first['value']!r} and {first['other']!r}"
+            if first["column"]
+            else "one has no such row"
+        )
+        typer.echo(f"first: {first['table']} at {where}: {what}")
+    for obstacle in comparison["obstacles"]:
+        typer.echo(f"not to be expected: {obstacle}")
+    return bool(comparison["equal"])
+
+
+def _form_of(target: Path) -> str:
+    """The format that the file's name ends in. Raises ValueError."""
+    form = target.suffix.removeprefix(".")
+    if form not in set(FileFormat):
+        raise ValueError(f"name a format: --format {'|'.join(FileFormat)}")
+    return form
+
+
+def _tell_size(target: Path, size: int) -> None:
+    err.print(f"{target}: {size / 1e6:,.1f} MB", highlight=False)

@@ -1,0 +1,104 @@
+"""Files from and to the server, streamed: memory does not grow with them."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import httpx
+
+from api.client.errors import ServerRefused, ServerUnreachable, problem_of
+
+MEDIA_TYPES = {
+    "csv": "text/csv",
+    "arrow": "application/vnd.apache.arrow.stream",
+}
+"""What answers to SQL can be had as, besides JSON."""
+
+_PIECE_BYTES = 2**20
+# The first row of a large export, and the answer to a large import, may take their time.
+_PATIENT = httpx.Timeout(60, read=None)
+
+
+class Transfers:
+    """Exports, archives, and trials that are trained once more."""
+
+    url: str
+    _http: httpx.Client
+
+    def export(
+        self, table: str, to: Path | BinaryIO, *, form: str = "parquet", sweeps: Sequence[int] | None = None
+    ) -> int:
+        """All rows of a table, of these sweeps or of all, as `parquet`, `arrow`, `csv` or `ndjson`; returns bytes.
+
+        A file is there whole or not at all.
+        """
+        params: dict[str, str] = {"format": form}
+        if sweeps is not None:
+            params["sweep"] = ",".join(map(str, sweeps))
+        return self._save(self._http.build_request("GET", f"/export/{table}", params=params, timeout=_PATIENT), to)
+
+    def archive(self, sweep_id: int, to: Path | BinaryIO, *, snapshots: bool = False) -> int:
+        """A sweep that is over as one file, with the weights that were kept if asked for; returns bytes."""
+        path, params = f"/sweeps/{sweep_id}/archive", {"snapshots": snapshots}
+        return self._save(self._http.build_request("GET", path, params=params, timeout=_PATIENT), to)
+
+    def import_archive(self, path: Path) -> dict[str, Any]:
+        """Store an archived sweep; returns it, also where it was imported before."""
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            headers = {"Content-Type": "application/zip", "Content-Length": str(size)}
+            request = self._http.build_request(
+                "POST", "/archives", content=_pieces(file), headers=headers, timeout=_PATIENT
+            )
+            with self._answer(request) as response:
+                response.read()
+                sweep: dict[str, Any] = response.json()
+                return sweep
+
+    def sql_as(self, sql: str, to: Path | BinaryIO, *, form: str, max_rows: int = 10_000) -> bool:
+        """The answer to a question in SQL as `csv` or `arrow`; returns whether there were more rows."""
+        request = self._http.build_request(
+            "POST", "/query", json={"sql": sql, "max_rows": max_rows}, headers={"Accept": MEDIA_TYPES[form]}
+        )
+        with self._answer(request) as response:
+            _write(response, to)
+            return response.headers["Alignsweep-Truncated"] == "true"
+
+    def _save(self, request: httpx.Request, to: Path | BinaryIO) -> int:
+        with self._answer(request) as response:
+            return _write(response, to)
+
+    @contextmanager
+    def _answer(self, request: httpx.Request) -> Iterator[httpx.Response]:
+        """The answer, its body unread. Raises ServerRefused, and ServerUnreachable when it breaks off, too."""
+        try:
+            response = self._http.send(request, stream=True)
+            try:
+                if response.is_error:
+                    response.read()
+                    raise ServerRefused(response.status_code, problem_of(response))
+                yield response
+            finally:
+                response.close()
+        except httpx.TransportError as error:
+            raise ServerUnreachable(f"no whole answer from {self.url}: {error or type(error).__name__}") from error
+
+
+def _write(response: httpx.Response, to: Path | BinaryIO) -> int:
+    if not isinstance(to, Path):
+        return sum(to.write(piece) for piece in response.iter_raw(_PIECE_BYTES))
+    unfinished = to.with_name(f"{to.name}.part")
+    try:
+        with unfinished.open("wb") as file:
+            size = sum(file.write(piece) for piece in response.iter_raw(_PIECE_BYTES))
+        unfinished.replace(to)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return size
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    while piece := file.read(_PIECE_BYTES):
+        yield piece
