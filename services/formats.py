@@ -1,5 +1,6 @@
 """Tables as bytes: Parquet and Arrow, written piece by piece; cells of CSV that no spreadsheet takes for a formula."""
 
+import re
 from collections.abc import Iterator
 from enum import StrEnum
 
@@ -8,6 +9,10 @@ from pyarrow import parquet
 
 _ROWS_PER_GROUP = 2**17
 _BYTES_PER_GROUP = 2**25
+_FORMULA = "=+-@\t\r"
+"""What the text of a formula may begin with."""
+_NUMBER = "[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?"
+"""As Python and PostgreSQL both read it."""
 
 
 class Format(StrEnum):
@@ -86,17 +91,15 @@ def parquet_file(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterat
 
 def harmless(cell: object) -> object:
     """The cell of a CSV file, if it is text, so that no spreadsheet takes it for a formula; plain numbers stay."""
-    if not isinstance(cell, str) or not cell.startswith(("=", "+", "-", "@", "\t", "\r")) or _is_number(cell):
-        return cell
-    return f"'{cell}"
+    if isinstance(cell, str) and cell.startswith(tuple(_FORMULA)) and not re.fullmatch(_NUMBER, cell):
+        return f"'{cell}"
+    return cell
 
 
 def harmless_sql(name: str) -> str:
     """The same of a text column, in SQL."""
-    return (
-        f"CASE WHEN {name} ~ E'^[=+@\\t\\r-]' AND {name} !~ '^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?$' "
-        f"THEN '''' || {name} ELSE {name} END"
-    )
+    formula = f"{name} <> '' AND strpos('{_FORMULA}', left({name}, 1)) > 0 AND {name} !~ '^({_NUMBER})$'"
+    return f"CASE WHEN {formula} THEN '''' || {name} ELSE {name} END"
 
 
 def _groups(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
@@ -111,11 +114,3 @@ def _groups(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa
             waiting, rows, size = [], 0, 0
     if waiting:
         yield pa.Table.from_batches(waiting, schema)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return text.isascii() and "_" not in text and text.strip() == text
