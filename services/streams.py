@@ -42,10 +42,10 @@ class Stream:
             rest = blocks(driver)
             return cls(media_type, name, connection, next(rest, b""), rest)
         except psycopg.OperationalError as error:
-            connection.close()
+            _give_back(connection)
             raise DatabaseUnavailable(str(error).strip()) from error
         except BaseException:
-            connection.close()
+            _give_back(connection)
             raise
 
     def __iter__(self) -> Iterator[bytes]:
@@ -62,7 +62,7 @@ class Stream:
         try:
             self._rest.close()
         finally:
-            self._connection.close()
+            _give_back(self._connection)
 
 
 def driver_of(connection: Connection) -> psycopg.Connection:
@@ -70,3 +70,9 @@ def driver_of(connection: Connection) -> psycopg.Connection:
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
     return driver
+
+
+def _give_back(connection: Connection) -> None:
+    if driver_of(connection).closed:  # the server ended it
+        connection.invalidate()
+    connection.close()

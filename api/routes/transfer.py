@@ -126,7 +126,7 @@ async def uploaded(request: Request, session: Transaction) -> AsyncIterator[File
     responses={200: {"model": schemas.Sweep}, 201: {"model": schemas.Sweep}},
 )
 def import_archive(
-    request: Request, path: Annotated[FilePath, Depends(uploaded)], owner: Owner, response: Response
+    request: Request, path: Annotated[FilePath, Depends(uploaded, scope="function")], owner: Owner, response: Response
 ) -> schemas.Sweep:
     """Store an archived sweep as a new one that is over; 200 and the same sweep where it came from this archive."""
     settings: Settings = request.app.state.settings

@@ -44,7 +44,7 @@ def sweep(session: Session, tmp_path: Path) -> int:
 
 def fetched(client: TestClient, path: str, form: str) -> pa.Table:
     """The rows of an answer, whichever format it comes in."""
-    response = client.get(f"/api/v1/{path}", params={"format": form})
+    response = client.get(f"/api/v1/{path}{'&' if '?' in path else '?'}format={form}")
     assert response.status_code == 200, response.text
     match form:
         case "parquet":
@@ -74,11 +74,11 @@ def test_a_table_is_its_view_row_by_row_in_every_format(
     assert len(objects) == len(cells) == stored
     for name in rows.schema.names:
         column = rows.column(name)
-        numbers = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
-        if numbers:
+        number = int if pa.types.is_integer(column.type) else float
+        if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
             values = column.to_pylist()
             assert [row[name] for row in objects] == values
-            assert [None if row[name] == "" else float(row[name]) for row in cells] == values
+            assert [None if row[name] == "" else number(row[name]) for row in cells] == values
         else:
             assert [row[name] is None for row in objects] == [value is None for value in column.to_pylist()]
 
@@ -236,6 +236,7 @@ def test_what_breaks_off_leaves_no_file(
         target = tmp_path / "traces.csv"
 
         def terminate() -> None:
+            wait_for((tmp_path / "traces.csv.part").exists)
             query = text(f"SELECT count(pg_terminate_backend(pid)) {_COPIES}")
             with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 wait_for(lambda: connection.execute(query).scalar_one() > 0)
