@@ -1,16 +1,17 @@
 """The HTTP server: `uvicorn api.app:create_app --factory`."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from sqlalchemy.orm import Session
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from api import errors, schemas
 from api.auth import is_loopback, owner, refusal
+from api.headers import SecurityHeaders
 from api.routes import health, operations, query, queue, sweeps, transfer, trials
 from db.session import make_engine, make_export_engine, make_reader_engine, reader_url
 from services import tokens
@@ -18,11 +19,6 @@ from services.domain.errors import DomainError
 from services.domain.spec import SweepSpec
 from services.settings import Settings
 
-_SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-}
 _PROBLEM = {"model": schemas.ProblemDocument, "content": {errors.MEDIA_TYPE: {}}}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {**_PROBLEM, "description": description}
@@ -60,7 +56,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings.reader_url or reader_url(settings.database_url, password=settings.reader_password)
     )
     errors.install(app)
-    app.middleware("http")(_add_security_headers)
+    app.add_middleware(SecurityHeaders)
     if is_loopback(settings.host):
         # Against DNS rebinding: a page of another origin cannot reach the server under its own name.
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", "testserver"])
@@ -82,13 +78,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.engine.dispose()
     app.state.exporter.dispose()
     app.state.reader.dispose()
-
-
-async def _add_security_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    response = await call_next(request)
-    for name, value in _SECURITY_HEADERS.items():
-        response.headers.setdefault(name, value)
-    return response
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

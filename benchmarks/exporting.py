@@ -10,10 +10,8 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -21,7 +19,7 @@ from sqlalchemy.orm import Session
 from api.client import Client
 from benchmarks.databases import Server
 from benchmarks.service import serving
-from benchmarks.watching import peak, resident
+from benchmarks.watching import resident
 from db.session import make_engine
 from services import sweeps
 from services.expansion import parse
@@ -69,7 +67,9 @@ def _load(url: str, rows: int) -> None:
     engine = make_engine(url)
     with Session(engine) as session, session.begin():
         trials = max(1, rows // (_POINTS * _LAYERS))
-        spec = parse({"name": "exported", "grid": {"rule.name": ["fa", "dfa"]}, "seeds": {"count": max(1, trials // 2)}})
+        spec = parse(
+            {"name": "exported", "grid": {"rule.name": ["fa", "dfa"]}, "seeds": {"count": max(1, trials // 2)}}
+        )
         sweeps.submit(session, spec, idempotency_key=None, owner=None)
         session.execute(text("UPDATE trials SET state = 'succeeded', reason = 'completed', finished_at = now()"))
         session.execute(text("UPDATE sweeps SET state = 'succeeded', finished_at = now()"))

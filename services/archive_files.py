@@ -16,7 +16,7 @@ import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from services.archive_parts import PARTS
 from services.archives import DOCUMENTS, MANIFEST, PROVENANCE, SPEC, Member, content_of
@@ -77,10 +77,10 @@ class ArchiveFile:
                 members = _manifest(zipped)
                 _check_members(zipped, members)
                 yield cls(content_of(list(members.values())), members, limit, mapped, places)
-        except (zipfile.BadZipFile, KeyError, ValidationError) as error:
-            raise InvalidArchive(f"this is no archive of a sweep: {error}") from error
         except (pa.ArrowException, psycopg.DataError, psycopg.IntegrityError) as error:
             raise InvalidArchive(f"a table of the archive is damaged: {str(error).splitlines()[0]}") from error
+        except (zipfile.BadZipFile, KeyError, ValueError, RecursionError) as error:
+            raise InvalidArchive(f"this is no archive of a sweep: {error}") from error
 
     def read(self, name: str) -> bytes:
         """A member, whole."""

@@ -46,7 +46,9 @@ def finished_sweep(session: Session, store: Store, *, points: int = 3) -> int:
             failed, first = True, 1
         for point in range(points):
             last = point == points - 1
-            chunk = queueing.chunk(order, point + first, step=point, outcomes=queueing.completed(order) if last else [])
+            chunk = queueing.chunk(
+                order, point + first, step=point, outcomes=queueing.completed(order, steps=point) if last else []
+            )
             queueing.record(session, _with_more(chunk, store, order.trial_ids, point))
         queue.end_pack(session, order.pack_id)
         session.commit()
