@@ -1,15 +1,15 @@
 """Exports under the clock: `python -m benchmarks.exporting [rows]` loads so many trace rows (a million) and reads them
 back through the API in every format, then as an archive.
 
-Reported for each: seconds until the first byte, rows and MB per second as they leave, and by how much the server's peak
-of resident memory has grown since before the first export. PostgreSQL and the API are real, each in a process of its
-own; the client reads and forgets.
+Reported for each: rows and MB per second as they leave, seconds until the first byte, CPU time and resident memory of
+the API's process. PostgreSQL and the API are real, each in a process of its own; the client reads and forgets.
 """
 
 import json
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from api.client import Client
 from benchmarks.databases import Server
 from benchmarks.service import serving
-from benchmarks.watching import resident
+from benchmarks.watching import cpu_seconds, peak, resident
 from db.session import make_engine
 from services import sweeps
 from services.expansion import parse
@@ -49,17 +49,33 @@ class Sink:
 
 def main() -> None:
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder, Server.start(Path(folder)) as server:
-        with server.database() as url:
-            _load(url, rows)
-            with serving(url, Path(folder)) as (address, pid), Client(address) as client:
-                client.export("sweeps", _sink())  # all modules are loaded now
-                print(json.dumps({"rows": rows, "resident_mb_before": resident(pid)}), flush=True)
-                for form in ("csv", "ndjson", "arrow", "parquet"):
-                    with _told(form, rows, pid) as sink:
-                        client.export("traces", cast(BinaryIO, sink), form=form)
-                with _told("archive", rows, pid) as sink:
-                    client.archive(1, cast(BinaryIO, sink))
+    with (
+        tempfile.TemporaryDirectory(dir="/tmp") as folder,
+        Server.start(Path(folder)) as server,
+        server.database() as url,
+    ):
+        _load(url, rows)
+        with serving(url, Path(folder)) as (address, pid), Client(address) as client:
+            client.export("sweeps", _file(Sink()))  # all modules are loaded now
+            for form in ("csv", "ndjson", "arrow", "parquet"):
+                _measure(form, rows, pid, lambda sink, form=form: client.export("traces", _file(sink), form=form))
+            _measure("archive", rows, pid, lambda sink: client.archive(1, _file(sink)))
+
+
+def _measure(name: str, rows: int, pid: int, send: Callable[[Sink], int]) -> None:
+    before, cpu, started, sink = resident(pid), cpu_seconds(pid), time.perf_counter(), Sink()
+    size = send(sink)
+    seconds = time.perf_counter() - started
+    figures = {
+        "MB": round(size / 1e6, 1),
+        "MB/s": round(size / 1e6 / seconds, 1),
+        "rows/s": round(rows / seconds),
+        "first byte after, s": round((sink.began_at or started) - started, 2),
+        "CPU of the server, s": round(cpu_seconds(pid) - cpu, 1),
+        "resident before, MB": before,
+        "peak so far, MB": peak(pid),
+    }
+    print(json.dumps({name: figures}, indent=1), flush=True)
 
 
 def _load(url: str, rows: int) -> None:
@@ -79,5 +95,9 @@ def _load(url: str, rows: int) -> None:
     engine.dispose()
 
 
-def _sink() -> BinaryIO:
-    return cast(BinaryIO, Sink())
+def _file(sink: Sink) -> BinaryIO:
+    return cast(BinaryIO, sink)
+
+
+if __name__ == "__main__":
+    main()
