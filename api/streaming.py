@@ -1,7 +1,6 @@
 """Answers that are read from the database while they are sent."""
 
 from functools import partial
-from typing import Any
 
 import anyio
 import psycopg
@@ -25,11 +24,6 @@ class Download(Response):
         self.init_headers(
             {"content-type": stream.media_type, "content-disposition": f'attachment; filename="{stream.name}"'}
         )
-
-    def init_headers(self, headers: Any = None) -> None:
-        self.body = b""
-        super().init_headers(headers)
-        self.raw_headers = [(name, value) for name, value in self.raw_headers if name != b"content-length"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

@@ -23,7 +23,7 @@ from services.store import Store
 router = APIRouter(tags=["transfer"])
 
 Table = Literal[exports.TABLES]  # type: ignore[valid-type]
-FORM = Query(alias="format", description="Else what `Accept` names; else Parquet.")
+_FORM = Query(alias="format", description="Else what `Accept` names; else Parquet.")
 _FILE: dict[int | str, dict[str, Any]] = {
     200: {"description": "The file", "content": {form.media_type: {} for form in Format}}
 }
@@ -31,7 +31,7 @@ _ZIP = {"content": {archives.MEDIA_TYPE: {"schema": {"type": "string", "format":
 _MAX_SWEEPS = 1000
 
 
-def wanted_form(form: Annotated[Format | None, FORM] = None, accept: Annotated[str | None, Header()] = None) -> Format:
+def wanted_form(form: Annotated[Format | None, _FORM] = None, accept: Annotated[str | None, Header()] = None) -> Format:
     """The format that the query asks for, or the first one of `Accept` that there is. Raises 406."""
     if form is not None:
         return form

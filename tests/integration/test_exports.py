@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from pyarrow import parquet
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
+from api import streaming
 from api.app import create_app
 from api.client import Client, ServerRefused, ServerUnreachable
 from services.exports import TABLES
@@ -226,6 +227,28 @@ def test_a_client_that_goes_away_ends_the_query(database_url: str, reader: str, 
         wait_for(lambda: copies(engine) == 0)
         with Client(url) as client:  # and the server goes on
             assert client.export("trials", io.BytesIO(), sweeps=[sweep]) > 0
+
+
+@pytest.mark.usefixtures("many_rows")
+def test_a_client_that_does_not_read_on_ends_the_query(
+    database_url: str, reader: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "_PATIENCE_SECONDS", 0.5)
+    with (
+        served(create_app(settings(database_url, reader, token=None))) as url,
+        httpx.stream("GET", f"{url}/api/v1/export/traces?format=csv"),
+    ):
+        wait_for(lambda: copies(engine) == 1)
+        wait_for(lambda: copies(engine) == 0)
+
+
+def test_so_many_exports_run_at_a_time(client: TestClient, sweep: int) -> None:
+    with ExitStack() as others:
+        for _ in range(8):
+            others.enter_context(client.app.state.exporter.connect())  # type: ignore[attr-defined]
+        response = client.get(f"/api/v1/sweeps/{sweep}/export/trials")
+    refused(response, 503)
+    assert response.headers["retry-after"] == "5"
 
 
 @pytest.mark.usefixtures("many_rows")
