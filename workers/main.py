@@ -14,6 +14,7 @@ import structlog
 
 from db.session import make_engine
 from services.dispatcher import Dispatcher
+from services.domain.errors import ExecutorLost
 from services.domain.ports import Executor
 from services.settings import Settings
 from services.store import Store
@@ -26,7 +27,7 @@ _LEAST_SILENCE = timedelta(seconds=4)
 
 
 def main() -> int:
-    """Run until SIGTERM or SIGINT, then drain. Exit status 2: not configured."""
+    """Run until SIGTERM or SIGINT, then drain. Exit status 1: Ray is lost, start again; 2: not configured."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -64,6 +65,9 @@ def main() -> int:
         while not stopped.is_set():
             stopped.wait(dispatcher.tick().total_seconds())
         dispatcher.drain()
+    except ExecutorLost as error:
+        structlog.get_logger().error("executor lost", error=str(error))
+        return 1
     finally:
         executor.close()
     return 0
@@ -116,6 +120,8 @@ def _ray(settings: Settings) -> Executor:
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # A head that is gone is waited for in vain: then end, and be started anew.
+    os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "10")
     import ray
 
     from workers.cluster.executor import RayExecutor

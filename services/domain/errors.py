@@ -78,6 +78,10 @@ class StoreUnavailable(DomainError):
     """The store of snapshots and checkpoints cannot be reached, or has no room. It may come back."""
 
 
+class ExecutorLost(DomainError):
+    """The executor can never train again: its process must end and start anew."""
+
+
 class EmbeddedDatabaseInUse(DomainError):
     """Another process serves the embedded PostgreSQL of this data folder."""
 

@@ -73,7 +73,10 @@ class WorkerStatus:
 
 
 class Executor(Protocol):
-    """Runs packs somewhere. Never blocks for longer than a moment, never raises for the fault of a worker."""
+    """Runs packs somewhere. Never blocks for longer than a moment, never raises for the fault of a worker.
+
+    All but `close` raise ExecutorLost once nothing can ever run here again.
+    """
 
     def capacity(self) -> int:
         """How many single-CPU packs could run at once on all workers, busy ones included."""
