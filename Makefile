@@ -53,8 +53,8 @@ bench-sweeps: $(VENV)/.installed-dev ## Measure whole sweeps beside training in 
 	@mkdir -p out
 	@$(BIN)/python -m benchmarks.sweeps out/bench-sweeps.json
 
-chaos: $(VENV)/.installed-dev ## Inject random faults for a while; ends with the doctor (SEED, FAULTS, TRIALS)
-	@$(BIN)/python -m tests.faults.chaos $(if $(SEED),--seed $(SEED)) --faults $(or $(FAULTS),200) --trials $(or $(TRIALS),2000)
+chaos: $(VENV)/.installed-dev ## Inject random faults for a while; ends with the doctor (SEED, FAULTS, TRIALS, CALM)
+	@$(BIN)/python -m tests.faults.chaos $(if $(SEED),--seed $(SEED)) --faults $(or $(FAULTS),200) --trials $(or $(TRIALS),2000) $(if $(CALM),--calm)
 
 clean: ## Remove the environment and caches; the data folder stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache out
