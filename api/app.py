@@ -23,9 +23,9 @@ _SECURITY_HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
 }
-_PROBLEM = {"model": schemas.ProblemDocument, "content": {errors.MEDIA_TYPE: {}}}
+_PROBLEM = {errors.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {**_PROBLEM, "description": description}
+    status: {"content": _PROBLEM, "description": description}
     for status, description in {
         400: "Malformed request",
         401: "No valid token",
@@ -90,11 +90,11 @@ async def _add_security_headers(request: Request, call_next: Callable[[Request],
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    """The document, with the schemas of bodies that are read by hand."""
+    """The document, with the schemas of problems and of bodies that are read by hand."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
         components = schema.setdefault("components", {}).setdefault("schemas", {})
-        for model in (SweepSpec, schemas.Question, schemas.PriorityChange, schemas.Clone):
+        for model in (SweepSpec, schemas.Question, schemas.PriorityChange, schemas.Clone, schemas.ProblemDocument):
             described = model.model_json_schema(ref_template="#/components/schemas/{model}")
             components.update(described.pop("$defs", {}))
             components[model.__name__] = described

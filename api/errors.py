@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from services.domain.errors import (
     Conflict,
@@ -54,6 +55,17 @@ def _away(detail: str) -> JSONResponse:
     return problem(503, "Unavailable", detail=f"{detail}: try again soon", headers={"Retry-After": "5"})
 
 
+def _methods_of(request: Request) -> set[str]:
+    """What the path of the request may be asked with."""
+    routes = (route for route in request.app.routes if isinstance(route, Route))
+    return {
+        method
+        for route in routes
+        if route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }
+
+
 def install(app: FastAPI) -> None:
     """Translate everything that can go wrong in a request."""
 
@@ -82,8 +94,10 @@ def install(app: FastAPI) -> None:
         return problem(422, "Invalid request", errors=errors)
 
     @app.exception_handler(HTTPException)
-    def http_error(_request: Request, error: HTTPException) -> JSONResponse:
-        headers = dict(error.headers) if error.headers else None
+    def http_error(request: Request, error: HTTPException) -> JSONResponse:
+        headers = dict(error.headers) if error.headers else {}
+        if error.status_code == 405:  # the router names the methods of one route, and a path may have several
+            headers["Allow"] = ", ".join(sorted(_methods_of(request)))
         return problem(error.status_code, str(error.detail), headers=headers)
 
     @app.exception_handler(OperationalError)
