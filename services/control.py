@@ -14,6 +14,7 @@ from services import endings, sweeps
 from services.domain.errors import Conflict, InvalidSpec, NotFound, Problem, json_pointer
 from services.domain.states import OPEN_SWEEPS, SweepState, TrialState
 from services.expansion import parse
+from services.queue_sql import LOCK_SWEEP
 from services.sweeps import SweepSummary
 
 _PAUSE = text("""
@@ -112,6 +113,8 @@ def resume(session: Session, sweep_id: int) -> SweepSummary:
 def cancel(session: Session, sweep_id: int) -> SweepSummary:
     """Cancel what waits and what runs; workers drop running trials at their next trace point. Repeatable."""
     _cancel_trials(session, sweep=sweep_id)
+    session.execute(LOCK_SWEEP, {"sweep": sweep_id})
+    _cancel_trials(session, sweep=sweep_id)  # what a retry let wait again, for which this lock has waited
     return _transition(session, _CANCEL_SWEEP, sweep_id, SweepState.CANCELLED, "cancelled")
 
 
@@ -122,11 +125,13 @@ def set_priority(session: Session, sweep_id: int, priority: int) -> SweepSummary
 
 def retry(session: Session, sweep_id: int) -> SweepSummary:
     """Let the failed trials wait again, with all their attempts; from their last checkpoints, where they have one."""
+    retried = session.execute(_RETRY_TRIALS, {"sweep": sweep_id}).all()
+    # From here on nobody else ends the sweep; who just did is seen.
+    session.execute(LOCK_SWEEP, {"sweep": sweep_id})
     sweep = sweeps.get(session, sweep_id)
-    session.execute(_FORGET_ERRORS, {"sweep": sweep_id})
-    retried = [] if sweep.state is SweepState.CANCELLED else session.execute(_RETRY_TRIALS, {"sweep": sweep_id}).all()
-    if not retried:
+    if not retried or sweep.state is SweepState.CANCELLED:
         raise Conflict(f"sweep {sweep_id} has no failed trials to retry", allowed=sweep.allowed_actions)
+    session.execute(_FORGET_ERRORS, {"sweep": sweep_id})
     session.execute(_REOPEN_SWEEP, {"sweep": sweep_id})
     session.add(Event(sweep_id=sweep_id, kind="sweep.retried", detail={"trials": len(retried)}))
     session.flush()

@@ -18,6 +18,9 @@ class Resources:
     gpu: float
 
 
+ONE_CPU = Resources(cpu=1, gpu=0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PackOrder:
     """A claimed pack, ready to train: `trials[i]` has the id `trial_ids[i]`."""
@@ -78,8 +81,8 @@ class Executor(Protocol):
     All but `close` raise ExecutorLost once nothing can ever run here again.
     """
 
-    def capacity(self) -> int:
-        """How many single-CPU packs could run at once on all workers, busy ones included."""
+    def capacity(self, resources: Resources) -> int:
+        """How many packs of these resources could run at once on all workers, busy ones included."""
         ...
 
     def has_room(self, resources: Resources) -> bool:

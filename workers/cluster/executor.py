@@ -74,8 +74,12 @@ class RayExecutor:
     _looked_at: float = float("-inf")
     _totals: dict[str, float] = field(default_factory=dict)
 
-    def capacity(self) -> int:
-        return max(1, int(self._cluster().get("CPU", 0)))
+    def capacity(self, resources: Resources) -> int:
+        totals = self._cluster()
+        rooms = [totals.get("CPU", 0) / resources.cpu]
+        if resources.gpu:
+            rooms.append(totals.get("GPU", 0) / resources.gpu)
+        return max(1, int(min(rooms)))
 
     def has_room(self, resources: Resources) -> bool:
         """Whether an actor of this kind is idle; if not, one is started when the cluster has room for it."""
