@@ -9,14 +9,21 @@ from pydantic import BeforeValidator
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from services import tokens
 from services.failpoints import reach
 
 _MAX_ID = 2**63 - 1
 
 
 def transaction(request: Request) -> Iterator[Session]:
-    """A session whose transaction commits when the endpoint has answered, and rolls back when it raised."""
+    """A session whose transaction commits when the endpoint has answered, and rolls back when it raised.
+
+    The events written in it name the caller.
+    """
+    caller = getattr(request.state, "caller", None)
     with Session(request.app.state.engine) as session, session.begin():
+        if caller is not None and request.method != "GET":
+            tokens.act_as(session, caller)
         yield session
     reach("request.after_commit")
 

@@ -16,6 +16,7 @@ from services.domain.errors import (
     Conflict,
     DatabaseUnavailable,
     DomainError,
+    Forbidden,
     InvalidSpec,
     NotFound,
     Problem,
@@ -62,6 +63,8 @@ def install(app: FastAPI) -> None:
         match error:
             case InvalidSpec(problems=problems):
                 return problem(422, "Invalid spec", detail=f"{len(problems)} problem(s)", errors=problems)
+            case Forbidden():
+                return problem(403, "Forbidden", detail=str(error))
             case NotFound():
                 return problem(404, "Not found", detail=str(error))
             case Conflict():
@@ -79,7 +82,7 @@ def install(app: FastAPI) -> None:
             Problem(pointer=json_pointer(tuple(entry["loc"])), code=entry["type"], message=entry["msg"])
             for entry in error.errors()
         ]
-        return problem(422, "Invalid request", errors=errors)
+        return problem(422, "Invalid request", errors=list(dict.fromkeys(errors)))
 
     @app.exception_handler(HTTPException)
     def http_error(_request: Request, error: HTTPException) -> JSONResponse:
