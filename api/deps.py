@@ -51,9 +51,9 @@ def cursor_id(
 
 
 def _digits(text: str) -> str:
-    """Ids are written in plain digits: not `1_0`, not full-width ones."""
+    """Whole numbers are written in plain digits: not `1_0`, not full-width ones."""
     if not (text.isascii() and text.isdigit()):
-        raise ValueError("an id is written in digits")
+        raise ValueError("a whole number is written in digits")
     return text
 
 
@@ -66,5 +66,5 @@ def make_cursor(last_id: int) -> str:
 Transaction = Annotated[Session, Depends(transaction, scope="function")]
 Reader = Annotated[Engine, Depends(reader)]
 CursorId = Annotated[int | None, Depends(cursor_id)]
-Limit = Annotated[int, Query(ge=1, le=1000, description="Rows per page.")]
+Limit = Annotated[int, BeforeValidator(_digits), Query(ge=1, le=1000, description="Rows per page.")]
 Id = Annotated[int, BeforeValidator(_digits), Path(ge=1, le=_MAX_ID)]

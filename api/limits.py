@@ -40,6 +40,11 @@ class Limiter:
         self._buckets: OrderedDict[Key, _Bucket] = OrderedDict()
         self._flying: Counter[Key] = Counter()
 
+    @property
+    def known(self) -> int:
+        """Callers that are remembered: those of late."""
+        return len(self._buckets)
+
     def admit(self, key: Key) -> None:
         """Count a request. Raises 429."""
         self.require_room(key)

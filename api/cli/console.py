@@ -31,6 +31,7 @@ class Format(StrEnum):
     JSON = "json"
     CSV = "csv"
 
+
 _FORMULA = re.compile(r"[=@\t\r]|[-+](?![\d.e±+-]*$)")
 
 
