@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from api import errors, schemas
 from api.auth import is_loopback, refusal
-from api.guard import LOOPBACK_NAMES, Guard
+from api.guard import Guard
 from api.limits import Limiter
 from api.routes import health, operations, pages, query, queue, sweeps, tokens, trials
 from db.session import make_engine, make_reader_engine, reader_url
@@ -60,7 +60,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.limiter = Limiter(rate=settings.rate, in_flight=settings.queries)
     errors.install(app)
-    app.add_middleware(Guard, hosts=settings.allowed_hosts or (LOOPBACK_NAMES if is_loopback(settings.host) else ()))
+    any_host = not settings.allowed_hosts and not is_loopback(settings.host)
+    app.add_middleware(Guard, hosts=None if any_host else (settings.host, *settings.allowed_hosts))
     for module in (sweeps, trials, queue, query, operations, tokens):
         app.include_router(module.router, prefix="/api/v1", responses=_PROBLEMS)
     app.include_router(operations.metrics, responses=_PROBLEMS)

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from services.domain.errors import (
     Conflict,
@@ -88,6 +89,10 @@ def install(app: FastAPI) -> None:
     def http_error(_request: Request, error: HTTPException) -> JSONResponse:
         headers = dict(error.headers) if error.headers else None
         return problem(error.status_code, str(error.detail), headers=headers)
+
+    @app.exception_handler(ClientDisconnect)
+    def gone(_request: Request, _error: ClientDisconnect) -> JSONResponse:
+        return problem(400, "The client went away before its request was whole")
 
     @app.exception_handler(OperationalError)
     @app.exception_handler(InterfaceError)

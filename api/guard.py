@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import problem
 
-LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
+_LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 _MAX_HEADER_BYTES = 2**15
 _MAX_HEADERS = 100
 # Two of these could be read as one by us and as the other by a proxy before us.
@@ -28,14 +28,15 @@ _ANSWER_HEADERS = {
 
 
 class Guard:
-    """ASGI middleware. `hosts`: names that requests may be addressed to; empty admits any.
+    """ASGI middleware. `hosts`: names that requests may be addressed to, besides those of the loopback interface; None
+    admits any.
 
     A list of hosts is what stops DNS rebinding: a page of another origin, which its browser takes to be this server.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Iterable[str]) -> None:
+    def __init__(self, app: ASGIApp, hosts: Iterable[str] | None) -> None:
         self._app = app
-        self._hosts = {host.lower() for host in hosts}
+        self._hosts = None if hosts is None else {*_LOOPBACK_NAMES, *(host.lower() for host in hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -58,7 +59,7 @@ class Guard:
         counted = Counter(name for name, _ in headers if name in _SINGLE)
         if twice := [name.decode() for name, n in counted.items() if n > 1]:
             return 400, f"The header {twice[0]} stands more than once"
-        if self._hosts and _host_of(headers) not in self._hosts:
+        if self._hosts is not None and _host_of(headers) not in self._hosts:
             return 400, "This server does not answer to that name; see ALIGNSWEEP_ALLOWED_HOSTS"
         return None
 

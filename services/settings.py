@@ -20,7 +20,7 @@ class Settings:
     port: int
     token: str | None
     allowed_hosts: tuple[str, ...]
-    """Names under which the server may be addressed; empty: those of the loopback interface there, any elsewhere."""
+    """Names under which the server may be addressed, besides those of loopback; empty: any, but for a server there."""
     rate: float
     """Requests per second that one caller may send, on average over ten seconds."""
     queries: int

@@ -14,10 +14,12 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, text
+from typer.testing import CliRunner, Result
 
 from api.app import create_app
 from api.auth import Needs, own_sweep, own_trial
-from api.client import Client
+from api.cli.main import app as cli
+from api.client import Client, ServerRefused
 from api.limits import Limiter
 from services.domain.access import Scope
 from services.settings import Settings
@@ -301,26 +303,36 @@ def test_a_server_answers_to_the_names_it_was_given(world: World) -> None:
 def test_secrets_are_in_no_log_and_in_no_row(
     database_url: str, reader: str, tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("ALIGNSWEEP_TOKEN", raising=False)
     with live_server(database_url, reader, tmp_path, ALIGNSWEEP_TOKEN=OPERATOR) as server:
-        with Client(server.url, OPERATOR) as admin:
-            made = admin.create_token("notebook", owner="ada", scopes=["submit", "sql"])
-            with Client(server.url, made["secret"]) as ada:
-                assert ada.submit(SPEC)["owner"] == "ada"
-                assert ada.sql("SELECT owner FROM v_sweeps")["rows"] == [["ada"]]
-            with engine.begin() as connection:  # the next call goes wrong inside, and is logged
-                connection.execute(text("ALTER TABLE sweeps RENAME COLUMN owner TO holder"))
-            for token in (made["secret"], OPERATOR, PREFIX + 43 * "x"):
-                httpx.get(f"{server.url}/api/v1/sweeps?token={token}", headers={"Authorization": f"Bearer {token}"})
-            assert [token["name"] for token in admin.tokens()] == ["notebook", "ALIGNSWEEP_TOKEN"]
-            assert admin.revoke_token(made["id"])["active"] is False
+        monkeypatch.setenv("ALIGNSWEEP_URL", server.url)
+        monkeypatch.setenv("ALIGNSWEEP_TOKEN", OPERATOR)
+        made = command("create", "notebook", "--owner", "ada").stdout.strip()
+        with Client(server.url, made) as ada:
+            assert ada.submit(SPEC)["owner"] == "ada"
+            assert ada.sql("SELECT owner FROM v_sweeps")["rows"] == [["ada"]]
+            with pytest.raises(ServerRefused, match="scope admin"):
+                ada.create_token("more", owner="ada", scopes=["admin"])
+        with engine.begin() as connection:  # the next call goes wrong inside, and is logged
+            connection.execute(text("ALTER TABLE sweeps RENAME COLUMN owner TO holder"))
+        for token, status in ((made, 500), (OPERATOR, 500), (PREFIX + 43 * "x", 401)):
+            headers = {"Authorization": f"Bearer {token}"}
+            assert httpx.get(f"{server.url}/api/v1/sweeps?token={token}", headers=headers).status_code == status
+        listed = json.loads(command("list", "-o", "json").stdout)
+        assert [(token["name"], token["scopes"]) for token in listed][0] == ("notebook", "sql, submit")
+        command("revoke", str(listed[0]["id"]))
+        assert [token["active"] for token in Client(server.url).tokens()] == [False, True]
         log = server.log.read_text()
     assert "unexpected error" in log
     assert "Bearer" not in log
     with engine.connect() as connection:
-        rows = connection.execute(
-            text("SELECT to_jsonb(e)::text FROM events e UNION ALL SELECT to_jsonb(t)::text FROM tokens t")
-        )
-        told = log + "".join(rows.scalars())
-    for secret in (OPERATOR, made["secret"], 43 * "x"):
-        assert secret not in told
+        rows = "SELECT to_jsonb(events)::text FROM events UNION ALL SELECT to_jsonb(tokens)::text FROM tokens"
+        kept = log + "".join(connection.execute(text(rows)).scalars())
+    for secret in (OPERATOR, made, 43 * "x"):
+        assert secret not in kept
+
+
+def command(*words: str) -> Result:
+    """`alignsweep token ...`"""
+    result = CliRunner().invoke(cli, ["token", *words], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result

@@ -150,6 +150,38 @@ def test_all_that_left_the_server_well(server: Target) -> None:
     assert "Traceback" not in log
 
 
+def test_a_submit_that_came_before_the_server_was_told_to_stop_is_stored(
+    database_url: str, reader: str, tmp_path: Path
+) -> None:
+    """Draining: nothing new is let in, what is being sent is answered."""
+    body = b'{"name": "late"}'
+    headers = f"POST /api/v1/sweeps HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n"
+    with (
+        live_server(database_url, reader, tmp_path) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection,
+    ):
+        connection.sendall(headers.encode() + b"Content-Type: application/json\r\n\r\n" + body[:5])
+        exchange(server.port, [b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"])  # the other one is known now
+        server.process.terminate()
+        _wait_until_refused(server.port)
+        connection.sendall(body[5:])
+        response = HTTPResponse(connection)
+        response.begin()
+        assert response.status == 201
+        assert json.loads(response.read())["trials"] == {"queued": 1}
+
+
+def _wait_until_refused(port: int) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=10).close()
+        except ConnectionRefusedError:
+            return
+        time.sleep(0.01)
+    raise TimeoutError("the server still listens")
+
+
 def _filled(piece: bytes, sweeps: dict[str, int]) -> bytes:
     for name, identifier in sweeps.items():
         piece = piece.replace(f"/{{{name}}}/".encode(), f"/{identifier}/".encode())
