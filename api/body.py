@@ -51,7 +51,7 @@ def parsed(raw: bytes, load: Callable[[str], object]) -> object:
     except RecursionError:
         raise _invalid("too_deep", f"nested deeper than {MAX_DEPTH}") from None
     except ValueError as error:
-        raise _invalid("not_parsed", str(error)[:500]) from None
+        raise _invalid("not_parsed", str(error).split(";")[0][:500]) from None
     return value
 
 

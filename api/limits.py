@@ -29,10 +29,12 @@ class _Bucket:
 class Limiter:
     """`rate`: requests per second that a caller may send in the long run; `in_flight`: long ones at the same time.
 
-    Used on the event loop alone, so that it needs no locks.
+    Used on the event loop alone, so that it needs no locks. Raises ValueError where nothing would ever be admitted.
     """
 
     def __init__(self, *, rate: float, in_flight: int, clock: Callable[[], float] = time.monotonic) -> None:
+        if not rate > 0 or in_flight < 1:
+            raise ValueError("a caller must be allowed some requests a second, and one long one at once")
         self._rate = rate
         self._burst = max(1.0, rate * _BURST_SECONDS)
         self._in_flight = in_flight

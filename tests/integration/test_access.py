@@ -274,6 +274,17 @@ def test_too_many_requests_are_told_when_to_come_back(world: World) -> None:
     assert world.ask("none", "GET", "/healthz").status_code == 200
 
 
+def test_too_many_queries_at_once_are_refused_and_other_requests_are_not(world: World) -> None:
+    limiter = world.app.state.limiter = Limiter(rate=100, in_flight=1)
+    query = {"json": {"sql": "SELECT 1"}}
+    with limiter.flight(world.value("SELECT id FROM tokens WHERE name = 'analyst'")):
+        assert world.ask("analyst", "POST", "/api/v1/query", **query).status_code == 429
+        assert world.ask("analyst", "GET", "/api/v1/doctor").status_code == 429
+        assert world.ask("analyst", "GET", "/api/v1/queue").status_code == 200
+        assert world.ask("admin", "POST", "/api/v1/query", **query).status_code == 200
+    assert world.ask("analyst", "POST", "/api/v1/query", **query).status_code == 200
+
+
 def test_every_answer_tells_browsers_to_be_careful(world: World) -> None:
     for path in ("/healthz", "/api/v1/sweeps", "/nowhere", "/openapi.json"):
         headers = world.ask("none", "GET", path).headers

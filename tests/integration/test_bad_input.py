@@ -196,7 +196,7 @@ def main() -> None:
             sys.stdout.write("| input | status | first error | ms |\n| --- | --- | --- | --- |\n")
             for case in CASES:
                 answer = found.send(case)
-                told = answer.first_error or {200: "accepted", 201: "stored as text"}.get(answer.status, "client gone")
+                told = answer.first_error or _TOLD[answer.status]
                 cells = [case.what, str(answer.status or "-"), told[:160], f"{1000 * answer.seconds:.0f}"]
                 sys.stdout.write("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n")
 
