@@ -132,7 +132,7 @@ def submit(
         # Two submits under one key take turns: the second one finds what the first one committed.
         turn = canonical_json([owner, idempotency_key])
         session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:turn, 0))"), {"turn": turn})
-        mine = select(Sweep).where(Sweep.owner.is_not_distinct_from(owner), Sweep.idempotency_key == idempotency_key)
+        mine = select(Sweep).where(Sweep.owner == owner, Sweep.idempotency_key == idempotency_key)
         earlier = session.scalars(mine).one_or_none()
         if earlier is not None:
             if earlier.request_hash != request_hash:
