@@ -11,12 +11,14 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match, Route
 
 from services.domain.errors import (
     Conflict,
     DatabaseUnavailable,
     DomainError,
+    Forbidden,
     InvalidSpec,
     NotFound,
     Problem,
@@ -74,6 +76,8 @@ def install(app: FastAPI) -> None:
         match error:
             case InvalidSpec(problems=problems):
                 return problem(422, "Invalid spec", detail=f"{len(problems)} problem(s)", errors=problems)
+            case Forbidden():
+                return problem(403, "Forbidden", detail=str(error))
             case NotFound():
                 return problem(404, "Not found", detail=str(error))
             case Conflict():
@@ -91,7 +95,7 @@ def install(app: FastAPI) -> None:
             Problem(pointer=json_pointer(tuple(entry["loc"])), code=entry["type"], message=entry["msg"])
             for entry in error.errors()
         ]
-        return problem(422, "Invalid request", errors=errors)
+        return problem(422, "Invalid request", errors=list(dict.fromkeys(errors)))
 
     @app.exception_handler(HTTPException)
     def http_error(request: Request, error: HTTPException) -> JSONResponse:
@@ -99,6 +103,10 @@ def install(app: FastAPI) -> None:
         if error.status_code == 405:  # the router names the methods of one route, and a path may have several
             headers["Allow"] = ", ".join(sorted(_methods_of(request)))
         return problem(error.status_code, str(error.detail), headers=headers)
+
+    @app.exception_handler(ClientDisconnect)
+    def gone(_request: Request, _error: ClientDisconnect) -> JSONResponse:
+        return problem(400, "The client went away before its request was whole")
 
     @app.exception_handler(OperationalError)
     @app.exception_handler(InterfaceError)

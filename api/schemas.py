@@ -1,10 +1,12 @@
 """What the API answers."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from services.domain.access import Scope
+from services.domain.spec.base import Name
 from services.domain.states import SweepState, TrialState
 
 
@@ -173,6 +175,7 @@ class Event(Answer):
     pack_id: int | None
     kind: str = Field(description="`sweep.submitted`, `trial.claimed`, `trial.succeeded`, `trial.requeued`, ...")
     detail: dict[str, Any] | None
+    actor: str | None = Field(description="Whose token did it; null: the service, or a caller who needed no token.")
 
 
 class EventPage(Answer):
@@ -200,10 +203,42 @@ class PriorityChange(BaseModel):
     priority: int = Field(ge=-1000, le=1000)
 
 
+class NewToken(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    name: Name = Field(description="What it is for.", examples=["notebook on the lab server"])
+    owner: Name = Field(description="Whose it is: sweeps submitted with it are theirs.", examples=["ada"])
+    scopes: list[Annotated[Scope, Field(strict=False)]] = Field(
+        min_length=1, max_length=4, description="`submit` and `sql` include `read`; `admin` includes all."
+    )
+    valid_days: int | None = Field(365, ge=1, le=3650, description="From now; null: until it is revoked.")
+
+
+class Token(Answer):
+    id: int
+    name: str
+    owner: str
+    scopes: list[Scope]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None = Field(description="To within five minutes.")
+    active: bool = Field(description="Neither expired nor revoked.")
+
+
+class CreatedToken(Token):
+    secret: str = Field(description="What goes behind `Authorization: Bearer`. It is not kept, and not shown again.")
+
+
+class TokenPage(Answer):
+    items: list[Token]
+    next_cursor: str | None = Field(description="Null on the last page.")
+
+
 class Clone(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    name: str | None = Field(None, min_length=1, max_length=200)
+    name: Name | None = None
     overrides: dict[str, Any] = Field(
         default_factory=dict,
         max_length=1000,

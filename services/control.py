@@ -139,17 +139,27 @@ def retry(session: Session, sweep_id: int) -> SweepSummary:
 
 
 def clone(
-    session: Session, sweep_id: int, overrides: dict[str, Any], *, name: str | None, owner: str | None
-) -> SweepSummary:
-    """Submit the spec of a sweep again, with other values at these dotted paths. Raises NotFound and InvalidSpec."""
+    session: Session,
+    sweep_id: int,
+    overrides: dict[str, Any],
+    *,
+    name: str | None,
+    idempotency_key: str | None,
+    owner: str | None,
+) -> tuple[SweepSummary, bool]:
+    """Submit the spec of a sweep again, with other values at these dotted paths; tells whether it was stored now.
+
+    Raises NotFound, InvalidSpec, and Conflict when the key belongs to another spec.
+    """
     document = deepcopy(sweeps.get(session, sweep_id).spec)
     document["name"] = name or f"{document['name']} (copy)"[:200]
     for path, value in overrides.items():
         _put(document, path.split("."), value, path)
-    summary, _ = sweeps.submit(session, parse(document), idempotency_key=None, owner=owner)
-    session.add(Event(sweep_id=summary.id, kind="sweep.cloned", detail={"from": sweep_id}))
-    session.flush()
-    return summary
+    summary, created = sweeps.submit(session, parse(document), idempotency_key=idempotency_key, owner=owner)
+    if created:
+        session.add(Event(sweep_id=summary.id, kind="sweep.cloned", detail={"from": sweep_id}))
+        session.flush()
+    return summary, created
 
 
 def cancel_trial(session: Session, trial_id: int) -> None:

@@ -127,7 +127,7 @@ def events(session: Session, sweep_id: int, *, after: int | None, limit: int) ->
     _require_sweep(session, sweep_id)
     rows = session.execute(
         text("""
-            SELECT id, at, trial_id, pack_id, kind, detail FROM events
+            SELECT id, at, trial_id, pack_id, kind, detail, actor FROM events
             WHERE sweep_id = :sweep AND id > :after ORDER BY id LIMIT :limit
         """),
         {"sweep": sweep_id, "after": after or 0, "limit": limit},

@@ -121,7 +121,7 @@ def plan(spec: SweepSpec) -> Plan:
 def submit(
     session: Session, spec: SweepSpec, *, idempotency_key: str | None, owner: str | None
 ) -> tuple[SweepSummary, bool]:
-    """Store the sweep and all its trials, or return the one stored under the same key.
+    """Store the sweep and all its trials, or return the one that the owner stored under the same key.
 
     The second value tells whether it was stored now. Raises Conflict when the key belongs to another spec, InvalidSpec
     when a combination of values is not a valid configuration.
@@ -130,8 +130,10 @@ def submit(
     request_hash = content_hash(document)
     if idempotency_key is not None:
         # Two submits under one key take turns: the second one finds what the first one committed.
-        session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": idempotency_key})
-        earlier = session.scalars(select(Sweep).where(Sweep.idempotency_key == idempotency_key)).one_or_none()
+        turn = canonical_json([owner, idempotency_key])
+        session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:turn, 0))"), {"turn": turn})
+        mine = select(Sweep).where(Sweep.owner == owner, Sweep.idempotency_key == idempotency_key)
+        earlier = session.scalars(mine).one_or_none()
         if earlier is not None:
             if earlier.request_hash != request_hash:
                 raise Conflict("this Idempotency-Key was used with another spec")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from db.session import make_engine
+from services import logs
 from services.dispatcher import Dispatcher
 from services.domain.errors import ExecutorLost
 from services.domain.ports import Executor
@@ -28,15 +29,8 @@ _LEAST_SILENCE = timedelta(seconds=4)
 
 def main() -> int:
     """Run until SIGTERM or SIGINT, then drain. Exit status 1: Ray is lost, start again; 2: not configured."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
     settings = Settings.from_environment()
+    logs.configure(settings.token)
     if settings.database_url is None:
         sys.stderr.write("DATABASE_URL is not set; `alignsweep up` starts a dispatcher with an embedded database\n")
         return 2

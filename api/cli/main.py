@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api.cli import operate
+from api.cli import operate, tokens
 from api.cli.console import FAILED, Format, err, out, show, told
 from api.cli.operate import Output, SweepId
 from api.client import Client
@@ -21,6 +21,7 @@ from api.client.specfile import read_spec
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=True, help=__doc__)
 app.add_typer(operate.app)
+app.add_typer(tokens.app, name="token")
 
 SpecFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A spec in YAML or JSON.")]
 
@@ -171,15 +172,16 @@ def db_url(admin: Annotated[bool, typer.Option("--admin", help="The owner's URL,
 @app.command()
 def api() -> None:
     """Serve the REST API (DATABASE_URL)."""
-    import uvicorn
-
     from api.app import create_app
+    from api.server import serve
+    from services import logs
     from services.settings import Settings
 
     with told():
         settings = Settings.from_environment()
+        logs.configure(settings.token)
         server = create_app(settings)
-    uvicorn.run(server, host=settings.host, port=settings.port, log_level="warning", timeout_graceful_shutdown=5)
+    serve(server, settings)
 
 
 @app.command()
@@ -208,7 +210,7 @@ def _run(client: Client, document: object, figure: Path, tend: Any = lambda: Non
     from api.cli.watch import watch as follow
 
     sweep = client.submit(document)
-    err.print(f"sweep {sweep['id']} ({sweep['name']}): {sweep['trial_count']} trials", highlight=False)
+    err.print(f"sweep {sweep['id']} ({sweep['name']}): {sweep['trial_count']} trials", highlight=False, markup=False)
     sweep = follow(client, sweep["id"], tend)
     _show_table(client, sweep["id"], Format.TABLE)
     path = Path(str(figure).format(name=sweep["name"], id=sweep["id"]))

@@ -13,6 +13,7 @@ import platformdirs
 
 _DEFAULT_URL = "http://127.0.0.1:8642"
 _RETRIES = 4
+_LONGEST_PAUSE_SECONDS = 10
 _OVER = {"succeeded", "partial", "failed", "cancelled"}
 
 
@@ -106,7 +107,8 @@ class Client:
 
     def clone(self, sweep_id: int, overrides: dict[str, Any], *, name: str | None = None) -> dict[str, Any]:
         """Submit the spec of a sweep again, with other values at these dotted paths; returns the new sweep."""
-        return self._ask("POST", f"/sweeps/{sweep_id}/clone", json={"name": name, "overrides": overrides})
+        body, headers = {"name": name, "overrides": overrides}, {"Idempotency-Key": secrets.token_urlsafe(16)}
+        return self._ask("POST", f"/sweeps/{sweep_id}/clone", json=body, headers=headers)
 
     def events(self, sweep_id: int) -> Iterator[dict[str, Any]]:
         """What happened to a sweep until now, in order."""
@@ -131,6 +133,19 @@ class Client:
     def doctor(self) -> list[dict[str, Any]]:
         """The queue's invariants and the health of what it stands on."""
         return self._items("/doctor")
+
+    def tokens(self) -> Iterator[dict[str, Any]]:
+        """All tokens, the newest first, without their secrets. For admins, as the two below."""
+        yield from self._pages("/tokens")
+
+    def create_token(self, name: str, *, owner: str, scopes: list[str], valid_days: int | None = 365) -> dict[str, Any]:
+        """A new token; `secret` is shown this once. `valid_days`: None does not expire."""
+        body = {"name": name, "owner": owner, "scopes": scopes, "valid_days": valid_days}
+        return self._ask("POST", "/tokens", json=body)
+
+    def revoke_token(self, token_id: int) -> dict[str, Any]:
+        """Refuse a token from now on."""
+        return self._ask("DELETE", f"/tokens/{token_id}")
 
     def sql(self, sql: str, *, max_rows: int = 10_000) -> dict[str, Any]:
         """Ask in SQL over the public views: columns, rows, whether they were cut."""
@@ -169,6 +184,10 @@ class Client:
                 continue
             if response.status_code == 503:
                 reason = "the server cannot reach its database"
+                continue
+            if response.status_code == 429:
+                reason = "it is asked too often"
+                time.sleep(min(float(response.headers.get("Retry-After", 1)), _LONGEST_PAUSE_SECONDS))
                 continue
             if response.is_error:
                 raise ServerRefused(response.status_code, _problem(response))

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Response
 
 from api import schemas
-from api.auth import Owner
+from api.auth import OWN_SWEEP, READ, SUBMIT, Owner
 from api.body import body_of, document, validated
 from api.deps import CursorId, Id, Limit, Transaction, make_cursor
 from services import control, results, sweeps
@@ -14,7 +14,7 @@ from services.domain.spec import SweepSpec
 from services.domain.states import SweepState, TrialState
 from services.expansion import parse
 
-router = APIRouter(prefix="/sweeps", tags=["sweeps"])
+router = APIRouter(prefix="/sweeps", tags=["sweeps"], dependencies=[READ])
 
 EXAMPLE = {
     "name": "feedback-scale",
@@ -24,11 +24,15 @@ EXAMPLE = {
 }
 _SPEC: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/SweepSpec"}, "example": EXAMPLE}
 _BODY = {"requestBody": {"required": True, "content": {"application/json": _SPEC, "application/yaml": _SPEC}}}
+IdempotencyKey = Annotated[
+    str | None, Header(min_length=1, max_length=200, description="Your repeats under it return the same sweep.")
+]
 
 
 @router.post(
     "",
     operation_id="submit_sweep",
+    dependencies=[SUBMIT],
     status_code=201,
     openapi_extra=_BODY,
     responses={200: {"model": schemas.Sweep | schemas.PlannedSweep}, 201: {"model": schemas.Sweep}},
@@ -39,9 +43,7 @@ def submit(
     owner: Owner,
     response: Response,
     dry_run: Annotated[bool, Query(description="Answer with the plan and store nothing.")] = False,
-    idempotency_key: Annotated[
-        str | None, Header(min_length=1, max_length=200, description="Repeats of this submit return the same sweep.")
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> schemas.Sweep | schemas.PlannedSweep:
     """Submit a spec. All trials are stored, durably, before the answer leaves."""
     spec: SweepSpec = parse(body)
@@ -71,44 +73,64 @@ def show(sweep_id: Id, session: Transaction) -> schemas.Sweep:
     return schemas.Sweep.model_validate(sweeps.get(session, sweep_id))
 
 
-@router.post("/{sweep_id}/pause", operation_id="pause_sweep")
+@router.post("/{sweep_id}/pause", operation_id="pause_sweep", dependencies=OWN_SWEEP)
 def pause(sweep_id: Id, session: Transaction) -> schemas.Sweep:
     """Claim nothing more of it; what runs, runs to its next checkpoint or its end. May be repeated."""
     return schemas.Sweep.model_validate(control.pause(session, sweep_id))
 
 
-@router.post("/{sweep_id}/resume", operation_id="resume_sweep")
+@router.post("/{sweep_id}/resume", operation_id="resume_sweep", dependencies=OWN_SWEEP)
 def resume(sweep_id: Id, session: Transaction) -> schemas.Sweep:
     """Go on with a paused sweep. May be repeated."""
     return schemas.Sweep.model_validate(control.resume(session, sweep_id))
 
 
-@router.post("/{sweep_id}/cancel", operation_id="cancel_sweep")
+@router.post("/{sweep_id}/cancel", operation_id="cancel_sweep", dependencies=OWN_SWEEP)
 def cancel(sweep_id: Id, session: Transaction) -> schemas.Sweep:
     """Cancel waiting trials at once, running ones at their next trace point. May be repeated."""
     return schemas.Sweep.model_validate(control.cancel(session, sweep_id))
 
 
-@router.post("/{sweep_id}/retry", operation_id="retry_sweep")
+@router.post("/{sweep_id}/retry", operation_id="retry_sweep", dependencies=OWN_SWEEP)
 def retry(sweep_id: Id, session: Transaction) -> schemas.Sweep:
     """Let the failed trials wait again, and only them."""
     return schemas.Sweep.model_validate(control.retry(session, sweep_id))
 
 
-@router.post("/{sweep_id}/priority", operation_id="set_sweep_priority", openapi_extra=body_of("PriorityChange"))
+@router.post(
+    "/{sweep_id}/priority",
+    operation_id="set_sweep_priority",
+    dependencies=OWN_SWEEP,
+    openapi_extra=body_of("PriorityChange"),
+)
 def priority(sweep_id: Id, body: Annotated[object, Depends(document)], session: Transaction) -> schemas.Sweep:
     """Change when it is claimed, from the next claim on. Higher is earlier."""
     change = validated(schemas.PriorityChange, body)
     return schemas.Sweep.model_validate(control.set_priority(session, sweep_id, change.priority))
 
 
-@router.post("/{sweep_id}/clone", operation_id="clone_sweep", status_code=201, openapi_extra=body_of("Clone"))
+@router.post(
+    "/{sweep_id}/clone",
+    operation_id="clone_sweep",
+    dependencies=[SUBMIT],
+    status_code=201,
+    openapi_extra=body_of("Clone"),
+    responses={200: {"model": schemas.Sweep}},
+)
 def clone(
-    sweep_id: Id, body: Annotated[object, Depends(document)], session: Transaction, owner: Owner, response: Response
+    sweep_id: Id,
+    body: Annotated[object, Depends(document)],
+    session: Transaction,
+    owner: Owner,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
 ) -> schemas.Sweep:
     """Submit its spec again, with other values where the body says so."""
     wanted = validated(schemas.Clone, body)
-    summary = control.clone(session, sweep_id, wanted.overrides, name=wanted.name, owner=owner)
+    summary, created = control.clone(
+        session, sweep_id, wanted.overrides, name=wanted.name, idempotency_key=idempotency_key, owner=owner
+    )
+    response.status_code = 201 if created else 200
     response.headers["Location"] = f"/api/v1/sweeps/{summary.id}"
     return schemas.Sweep.model_validate(summary)
 

@@ -54,6 +54,10 @@ class Conflict(DomainError):
         return self.message
 
 
+class Forbidden(DomainError):
+    """The caller is known, and may not do this."""
+
+
 class QueryRejected(DomainError):
     """PostgreSQL refused or cancelled a user's SQL; `sqlstate` is its five-character code."""
 

@@ -187,12 +187,13 @@ def test_one_trial_is_cancelled_and_the_others_go_on(session: Session) -> None:
 
 def test_a_clone_is_the_same_spec_but_for_what_is_overridden(session: Session) -> None:
     original = submit(session, name="first")
-    copy = control.clone(session, original, {"base.train.lr": 0.5, "seeds.count": 2}, name=None, owner="ben")
+    overrides = {"base.train.lr": 0.5, "seeds.count": 2}
+    copy, _ = control.clone(session, original, overrides, name=None, idempotency_key=None, owner="ben")
     assert (copy.name, copy.owner, copy.trial_count) == ("first (copy)", "ben", 2)
     assert copy.spec["base"]["train"]["lr"] == 0.5
     for path in ("base.train.rate", "bass.train.lr"):
         with pytest.raises(InvalidSpec):
-            control.clone(session, original, {path: 1}, name=None, owner=None)
+            control.clone(session, original, {path: 1}, name=None, idempotency_key=None, owner=None)
 
 
 # --- limits and the canary --------------------------------------------------------------------------------------------
@@ -261,7 +262,7 @@ def test_a_trial_explains_itself(session: Session) -> None:
     assert "3 trials of its sweep go first" in explain(session, last)
     session.commit()
     order = claim(session)
-    assert f"in pack {order.pack_id} with 1 others" in explain(session, first)
+    assert f"in pack {order.pack_id} with 1 other." in explain(session, first)
     assert "may run 2 trials at once" in explain(session, last)
     queue.break_pack(session, order.pack_id, Reason.UNKNOWN_ERROR, "boom")
     order = claim(session)
