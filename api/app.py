@@ -1,17 +1,20 @@
 """The HTTP server: `uvicorn api.app:create_app --factory`."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from sqlalchemy.orm import Session
+from starlette.datastructures import MutableHeaders
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import errors, schemas
 from api.auth import is_loopback, owner, refusal
-from api.routes import health, operations, query, queue, sweeps, trials
+from api.routes import health, live, operations, query, queue, sweeps, trials
+from api.streaming import Hub
 from db.session import make_engine, make_reader_engine, reader_url
 from services import tokens
 from services.domain.errors import DomainError
@@ -59,11 +62,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings.reader_url or reader_url(settings.database_url, password=settings.reader_password)
     )
     errors.install(app)
-    app.middleware("http")(_add_security_headers)
+    app.add_middleware(_SecurityHeaders)
     if is_loopback(settings.host):
         # Against DNS rebinding: a page of another origin cannot reach the server under its own name.
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", "testserver"])
-    for module in (sweeps, trials, queue, query, operations):
+    for module in (sweeps, live, trials, queue, query, operations):
         app.include_router(module.router, prefix="/api/v1", dependencies=[Depends(owner)], responses=_PROBLEMS)
     app.include_router(operations.metrics, dependencies=[Depends(owner)], responses=_PROBLEMS)
     app.include_router(health.router, responses={503: _PROBLEMS[503]})
@@ -77,16 +80,28 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     if settings.token is not None:
         with Session(app.state.engine) as session, session.begin():
             tokens.register(session, settings.token, name="ALIGNSWEEP_TOKEN", owner="operator")
+    app.state.hub = Hub(app.state.engine)
     yield
+    await app.state.hub.close()
     app.state.engine.dispose()
     app.state.reader.dispose()
 
 
-async def _add_security_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    response = await call_next(request)
-    for name, value in _SECURITY_HEADERS.items():
-        response.headers.setdefault(name, value)
-    return response
+class _SecurityHeaders:
+    """Adds them to every answer; streams pass through as they are."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

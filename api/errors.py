@@ -16,6 +16,8 @@ from services.domain.errors import (
     Conflict,
     DatabaseUnavailable,
     DomainError,
+    EditedMeanwhile,
+    InvalidQuery,
     InvalidSpec,
     NotFound,
     Problem,
@@ -62,6 +64,10 @@ def install(app: FastAPI) -> None:
         match error:
             case InvalidSpec(problems=problems):
                 return problem(422, "Invalid spec", detail=f"{len(problems)} problem(s)", errors=problems)
+            case InvalidQuery(problems=problems):
+                return problem(422, "Invalid query", detail=str(error), errors=problems)
+            case EditedMeanwhile():
+                return problem(412, "Edited meanwhile", detail=str(error))
             case NotFound():
                 return problem(404, "Not found", detail=str(error))
             case Conflict():

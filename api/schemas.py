@@ -28,6 +28,8 @@ class Sweep(Answer):
     steps_per_second: float | None = Field(
         description="Updates per second of the packs that run now, summed over trials; null when nothing runs."
     )
+    tags: list[str]
+    notes: str | None
     spec: dict[str, Any] = Field(description="The spec with all defaults written out.")
 
 
@@ -73,6 +75,13 @@ class Trial(Answer):
 
 class TrialPage(Answer):
     items: list[Trial]
+    next_cursor: str | None = Field(description="Null on the last page.")
+
+
+class SparsePage(Answer):
+    """Where `fields` were named: one object per row, with these fields."""
+
+    items: list[dict[str, Any]]
     next_cursor: str | None = Field(description="Null on the last page.")
 
 
@@ -173,6 +182,17 @@ class Event(Answer):
     pack_id: int | None
     kind: str = Field(description="`sweep.submitted`, `trial.claimed`, `trial.succeeded`, `trial.requeued`, ...")
     detail: dict[str, Any] | None
+
+
+class Progress(Answer):
+    """How far a sweep is: the data of `progress` and `end` events of its stream."""
+
+    id: int
+    state: SweepState
+    pause_reason: str | None
+    trial_count: int
+    trials: dict[TrialState, int] = Field(description="Trials by state; states without trials are left out.")
+    steps_per_second: float | None
 
 
 class EventPage(Answer):

@@ -1,6 +1,5 @@
 """Sweeps: submit, list, show, cancel, and statistics over seeds."""
 
-from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Response
@@ -9,9 +8,10 @@ from api import schemas
 from api.auth import Owner
 from api.body import body_of, document, validated
 from api.deps import CursorId, Id, Limit, Transaction, make_cursor
-from services import control, results, sweeps
+from api.lists import SweepQuery, TrialQuery, sparse, trial_page
+from services import control, listing, results, sweeps
+from services.columns import SWEEPS
 from services.domain.spec import SweepSpec
-from services.domain.states import SweepState, TrialState
 from services.expansion import parse
 
 router = APIRouter(prefix="/sweeps", tags=["sweeps"])
@@ -56,13 +56,13 @@ def submit(
 
 
 @router.get("", operation_id="list_sweeps")
-def page(
-    session: Transaction, cursor: CursorId, limit: Limit = 100, state: SweepState | None = None
-) -> schemas.SweepPage:
-    """Sweeps, the newest first."""
-    found = sweeps.page(session, before=cursor, limit=limit, state=state)
-    items = [schemas.Sweep.model_validate(sweep) for sweep in found]
-    return schemas.SweepPage(items=items, next_cursor=make_cursor(items[-1].id) if len(items) == limit else None)
+def page(session: Transaction, query: Annotated[SweepQuery, Query()]) -> schemas.SweepPage | schemas.SparsePage:
+    """Sweeps, the newest first unless sorted otherwise."""
+    found = listing.page(session, SWEEPS, query.question())
+    if query.fields is not None:
+        return sparse(session, SWEEPS, found, query.fields)
+    items = [schemas.Sweep.model_validate(sweep) for sweep in sweeps.several(session, found.ids)]
+    return schemas.SweepPage(items=items, next_cursor=found.next_cursor)
 
 
 @router.get("/{sweep_id}", operation_id="get_sweep")
@@ -123,12 +123,11 @@ def events(sweep_id: Id, session: Transaction, cursor: CursorId, limit: Limit = 
 
 @router.get("/{sweep_id}/trials", operation_id="list_trials")
 def trials(
-    sweep_id: Id, session: Transaction, cursor: CursorId, limit: Limit = 100, state: TrialState | None = None
-) -> schemas.TrialPage:
-    """Trials of a sweep, in order of expansion."""
-    found = results.trials(session, sweep_id, after=cursor, limit=limit, state=state)
-    items = [schemas.Trial.model_validate(asdict(trial)) for trial in found]
-    return schemas.TrialPage(items=items, next_cursor=make_cursor(items[-1].id) if len(items) == limit else None)
+    sweep_id: Id, session: Transaction, query: Annotated[TrialQuery, Query()]
+) -> schemas.TrialPage | schemas.SparsePage:
+    """Trials of a sweep, in order of expansion unless sorted otherwise."""
+    results.require_sweep(session, sweep_id)
+    return trial_page(session, query, sweep_id=sweep_id)
 
 
 @router.get("/{sweep_id}/stats", operation_id="get_sweep_stats")
