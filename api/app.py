@@ -13,12 +13,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import errors, schemas
 from api.auth import is_loopback, owner, refusal
-from api.routes import health, live, operations, query, queue, sweeps, trials
+from api.routes import health, live, operations, query, queue, sweeps, trials, webhooks
 from api.streaming import Hub
 from db.session import make_engine, make_reader_engine, reader_url
 from services import tokens
 from services.domain.errors import DomainError
 from services.domain.spec import SweepSpec
+from services.sending import Sender
 from services.settings import Settings
 
 _SECURITY_HEADERS = {
@@ -26,6 +27,14 @@ _SECURITY_HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
 }
+_BODIES = (
+    SweepSpec,
+    schemas.Question,
+    schemas.PriorityChange,
+    schemas.Clone,
+    schemas.SweepEdit,
+    schemas.WebhookRequest,
+)
 _PROBLEM = {"model": schemas.ProblemDocument, "content": {errors.MEDIA_TYPE: {}}}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {**_PROBLEM, "description": description}
@@ -66,7 +75,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if is_loopback(settings.host):
         # Against DNS rebinding: a page of another origin cannot reach the server under its own name.
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", "testserver"])
-    for module in (sweeps, live, trials, queue, query, operations):
+    for module in (sweeps, live, trials, queue, query, operations, webhooks):
         app.include_router(module.router, prefix="/api/v1", dependencies=[Depends(owner)], responses=_PROBLEMS)
     app.include_router(operations.metrics, dependencies=[Depends(owner)], responses=_PROBLEMS)
     app.include_router(health.router, responses={503: _PROBLEMS[503]})
@@ -81,7 +90,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         with Session(app.state.engine) as session, session.begin():
             tokens.register(session, settings.token, name="ALIGNSWEEP_TOKEN", owner="operator")
     app.state.hub = Hub(app.state.engine)
+    sender = Sender(app.state.engine, settings.webhook_hosts)
+    sender.start()
     yield
+    sender.stop()
     await app.state.hub.close()
     app.state.engine.dispose()
     app.state.reader.dispose()
@@ -109,7 +121,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
         components = schema.setdefault("components", {}).setdefault("schemas", {})
-        for model in (SweepSpec, schemas.Question, schemas.PriorityChange, schemas.Clone):
+        for model in _BODIES:
             described = model.model_json_schema(ref_template="#/components/schemas/{model}")
             components.update(described.pop("$defs", {}))
             components[model.__name__] = described

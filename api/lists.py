@@ -1,7 +1,7 @@
 """What lists are asked in their query strings, and how they answer."""
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
@@ -12,8 +12,6 @@ from services.columns import TRIALS, Noun
 from services.domain.states import SweepState, TrialState
 from services.filters import MAX_LENGTH
 from services.listing import Page, Question
-
-_Tag = Annotated[str, Field(min_length=1, max_length=50, pattern=r"^[^\x00-\x1f]+$")]
 
 
 class _ListQuery(BaseModel):
@@ -39,7 +37,7 @@ class _ListQuery(BaseModel):
 
 class SweepQuery(_ListQuery):
     state: SweepState | None = None
-    tag: list[_Tag] = Field([], max_length=20, description="Only sweeps that have all of these.")
+    tag: list[schemas.Tag] = Field([], max_length=20, description="Only sweeps that have all of these.")
 
     def question(self) -> Question:
         """What is asked of the list of sweeps."""

@@ -1,11 +1,11 @@
 """What the API answers."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from services.domain.states import SweepState, TrialState
+from services.domain.states import DeliveryState, SweepState, TrialState
 
 
 class Answer(BaseModel):
@@ -204,6 +204,39 @@ class Explanation(Answer):
     sentence: str
 
 
+class Webhook(Answer):
+    id: int
+    url: str
+    events: list[str]
+    created_at: datetime
+
+
+class NewWebhook(Webhook):
+    secret: str = Field(description="The key of its signatures; it is shown this once.")
+
+
+class Webhooks(Answer):
+    items: list[Webhook]
+
+
+class Delivery(Answer):
+    id: int
+    event: str
+    sweep_id: int
+    state: DeliveryState
+    attempts: int
+    status: int | None = Field(description="The HTTP status of the last answer.")
+    error: str | None = Field(description="Why the last attempt failed.")
+    created_at: datetime
+    next_attempt_at: datetime | None = Field(description="Null when there will be none.")
+    finished_at: datetime | None
+
+
+class DeliveryPage(Answer):
+    items: list[Delivery]
+    next_cursor: str | None = Field(description="Null on the last page.")
+
+
 class Finding(Answer):
     check: str
     ok: bool
@@ -218,6 +251,29 @@ class PriorityChange(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     priority: int = Field(ge=-1000, le=1000)
+
+
+_Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
+Tag = Annotated[str, Field(min_length=1, max_length=50, pattern=r"^[^\x00-\x1f,]+$")]
+
+
+class SweepEdit(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    name: _Line = Field(default_factory=str)
+    tags: Annotated[list[Tag], Field(max_length=20), AfterValidator(lambda tags: list(dict.fromkeys(tags)))] = Field(
+        default_factory=list
+    )
+    notes: str | None = Field(None, max_length=20_000, description="Null removes them.")
+
+
+class WebhookRequest(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    url: str = Field(min_length=1, max_length=2000, examples=["https://example.org/hooks/alignsweep"])
+    events: list[Literal["sweep.ended", "sweep.paused"]] = Field(
+        ["sweep.ended", "sweep.paused"], min_length=1, max_length=2
+    )
 
 
 class Clone(BaseModel):

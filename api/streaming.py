@@ -136,7 +136,9 @@ class Hub:
                 async for batch in self._history(sweep_id, last, start):
                     yield batch.text
                     last = batch.last_id
-            last = start if last is None else last
+            if last is None:
+                last = start
+                yield f"id: {start}\n\n".encode()  # where to go on, should it be cut off before its first event
             while (given := await client.queue.get()) is not None:
                 text = given.after(last)  # another process may have told it more than this one knew
                 last = max(last, given.last_id)

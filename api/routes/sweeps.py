@@ -8,8 +8,9 @@ from api import schemas
 from api.auth import Owner
 from api.body import body_of, document, validated
 from api.deps import CursorId, Id, Limit, Transaction, make_cursor
+from api.etags import etag, expected_versions, is_known
 from api.lists import SweepQuery, TrialQuery, sparse, trial_page
-from services import control, listing, results, sweeps
+from services import control, editing, listing, results, sweeps
 from services.columns import SWEEPS
 from services.domain.spec import SweepSpec
 from services.expansion import parse
@@ -24,6 +25,11 @@ EXAMPLE = {
 }
 _SPEC: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/SweepSpec"}, "example": EXAMPLE}
 _BODY = {"requestBody": {"required": True, "content": {"application/json": _SPEC, "application/yaml": _SPEC}}}
+
+_EDIT_REFUSALS: dict[int | str, dict[str, Any]] = {
+    412: {"model": schemas.ProblemDocument, "description": "It was edited meanwhile"},
+    428: {"model": schemas.ProblemDocument, "description": "`If-Match` is missing"},
+}
 
 
 @router.post(
@@ -65,10 +71,36 @@ def page(session: Transaction, query: Annotated[SweepQuery, Query()]) -> schemas
     return schemas.SweepPage(items=items, next_cursor=found.next_cursor)
 
 
-@router.get("/{sweep_id}", operation_id="get_sweep")
-def show(sweep_id: Id, session: Transaction) -> schemas.Sweep:
+@router.get(
+    "/{sweep_id}",
+    operation_id="get_sweep",
+    response_model=schemas.Sweep,
+    responses={304: {"description": "As `If-None-Match` has it"}},
+)
+def show(
+    sweep_id: Id, session: Transaction, response: Response, if_none_match: Annotated[str | None, Header()] = None
+) -> schemas.Sweep | Response:
     """One sweep and its progress."""
-    return schemas.Sweep.model_validate(sweeps.get(session, sweep_id))
+    sweep = sweeps.get(session, sweep_id)
+    response.headers["ETag"] = tag = etag(sweep)
+    if is_known(tag, if_none_match):
+        return Response(status_code=304, headers={"ETag": tag})
+    return schemas.Sweep.model_validate(sweep)
+
+
+@router.patch("/{sweep_id}", operation_id="edit_sweep", openapi_extra=body_of("SweepEdit"), responses=_EDIT_REFUSALS)
+def edit(
+    sweep_id: Id,
+    body: Annotated[object, Depends(document)],
+    session: Transaction,
+    response: Response,
+    if_match: Annotated[str | None, Header(description="The ETag of what is edited, or `*`.")] = None,
+) -> schemas.Sweep:
+    """Change its name, tags or notes; what the body leaves out stays."""
+    wanted = validated(schemas.SweepEdit, body).model_dump(exclude_unset=True)
+    sweep = editing.edit(session, sweep_id, wanted, expected=expected_versions(if_match))
+    response.headers["ETag"] = etag(sweep)
+    return schemas.Sweep.model_validate(sweep)
 
 
 @router.post("/{sweep_id}/pause", operation_id="pause_sweep")

@@ -30,7 +30,7 @@ class WebhookDelivery(Base):
     __table_args__ = (
         one_of("state", DeliveryState),
         Index(None, "webhook_id", "id"),
-        Index("ix_webhook_deliveries_due", "next_attempt_at", postgresql_where=text("state = 'waiting'")),
+        Index("ix_webhook_deliveries_due", "webhook_id", "next_attempt_at", postgresql_where=text("state = 'waiting'")),
     )
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)

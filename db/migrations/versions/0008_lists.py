@@ -54,7 +54,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_webhook_deliveries_due",
         "webhook_deliveries",
-        ["next_attempt_at"],
+        ["webhook_id", "next_attempt_at"],
         postgresql_where=sa.text("state = 'waiting'"),
     )
     run_sql("0008/views.sql", "0008/triggers.sql")

@@ -1,4 +1,5 @@
--- What webhooks are told of is written in the transaction that makes it so, whoever makes it so.
+-- What webhooks are told of is written in the transaction that makes it so, whoever makes it so. The lock leaves out
+-- webhooks that are being deleted: a transition must not fail for their sake.
 CREATE FUNCTION tell_webhooks() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO webhook_deliveries (webhook_id, sweep_id, event, data)
@@ -12,7 +13,8 @@ BEGIN
     CROSS JOIN LATERAL (
         SELECT coalesce(jsonb_object_agg(state, n), '{}') AS trials
         FROM (SELECT state, count(*) AS n FROM trials WHERE sweep_id = NEW.id GROUP BY state) AS counted
-    ) AS progress;
+    ) AS progress
+    FOR KEY SHARE OF webhooks;
     RETURN NULL;
 END
 $$;
