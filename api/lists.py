@@ -1,14 +1,14 @@
 """What lists are asked in their query strings, and how they answer."""
 
-from dataclasses import asdict
 from typing import Any
 
+from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from api import schemas
-from services import listing, results
-from services.columns import TRIALS, Noun
+from services import listing, results, sweeps
+from services.columns import SWEEPS, TRIALS, Noun
 from services.domain.states import SweepState, TrialState
 from services.filters import MAX_LENGTH
 from services.listing import Page, Question
@@ -62,21 +62,32 @@ class TrialQuery(_ListQuery):
         return _question(self, scope, "-id" if sweep_id is None else "position")
 
 
-def trial_page(
-    session: Session, query: TrialQuery, *, sweep_id: int | None = None
-) -> schemas.TrialPage | schemas.SparsePage:
+def sweep_page(session: Session, query: SweepQuery) -> Response:
+    """A page of the sweeps."""
+    found = listing.page(session, SWEEPS, query.question())
+    if query.fields is not None:
+        return _sparse(session, SWEEPS, found, query.fields)
+    items = [schemas.Sweep.model_validate(sweep) for sweep in sweeps.several(session, found.ids)]
+    return _answer(schemas.SweepPage(items=items, next_cursor=found.next_cursor))
+
+
+def trial_page(session: Session, query: TrialQuery, *, sweep_id: int | None = None) -> Response:
     """A page of the trials of a sweep, or of all."""
     found = listing.page(session, TRIALS, query.question(sweep_id))
     if query.fields is not None:
-        return sparse(session, TRIALS, found, query.fields)
-    items = [schemas.Trial.model_validate(asdict(trial)) for trial in results.trials(session, found.ids)]
-    return schemas.TrialPage(items=items, next_cursor=found.next_cursor)
+        return _sparse(session, TRIALS, found, query.fields)
+    items = [schemas.Trial.model_validate(trial) for trial in results.trials(session, found.ids)]
+    return _answer(schemas.TrialPage(items=items, next_cursor=found.next_cursor))
 
 
-def sparse(session: Session, noun: Noun, page: Page, fields: str) -> schemas.SparsePage:
-    """The page with these fields of its rows."""
+def _sparse(session: Session, noun: Noun, page: Page, fields: str) -> Response:
     rows = listing.rows(session, noun, page.ids, listing.field_names(noun, fields))
-    return schemas.SparsePage(items=rows, next_cursor=page.next_cursor)
+    return _answer(schemas.SparsePage(items=rows, next_cursor=page.next_cursor))
+
+
+def _answer(page: BaseModel) -> Response:
+    """As it stands: a page was validated row by row, and is not validated again."""
+    return Response(page.model_dump_json(), media_type="application/json")
 
 
 def _question(query: _ListQuery, scope: dict[str, dict[str, Any]], order: str) -> Question:

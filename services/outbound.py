@@ -3,6 +3,7 @@ here, what they resolve to is checked, and the connection goes to the address th
 """
 
 import ipaddress
+import re
 import socket
 import ssl
 from collections.abc import Collection, Iterable
@@ -25,6 +26,8 @@ class Undeliverable(DomainError):
 
 def checked_host(url: str) -> tuple[str, int]:
     """Host and port of a URL that may be called. Raises Undeliverable."""
+    if not re.fullmatch(r"[\x21-\x7e]+", url):
+        raise Undeliverable("a URL is written in ASCII, without spaces")
     try:
         parts = urlsplit(url)
         port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)

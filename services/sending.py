@@ -71,14 +71,15 @@ class Sender:
 
     def _attempt(self, message: Message) -> None:
         try:
-            self._send(message)
+            self.deliver(message)
         except SQLAlchemyError as error:
             if not is_away(error):
                 raise
         finally:
             self._slots.release()
 
-    def _send(self, message: Message) -> None:
+    def deliver(self, message: Message) -> None:
+        """Make one attempt, and note how it went."""
         status, problem = None, None
         try:
             status = outbound.post(message.url, message.body, message.headers(datetime.now(UTC)), self._allowed)

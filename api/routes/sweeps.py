@@ -9,9 +9,8 @@ from api.auth import Owner
 from api.body import body_of, document, validated
 from api.deps import CursorId, Id, Limit, Transaction, make_cursor
 from api.etags import etag, expected_versions, is_known
-from api.lists import SweepQuery, TrialQuery, sparse, trial_page
-from services import control, editing, listing, results, sweeps
-from services.columns import SWEEPS
+from api.lists import SweepQuery, TrialQuery, sweep_page, trial_page
+from services import control, editing, results, sweeps
 from services.domain.spec import SweepSpec
 from services.expansion import parse
 
@@ -61,14 +60,10 @@ def submit(
     return schemas.Sweep.model_validate(summary)
 
 
-@router.get("", operation_id="list_sweeps")
-def page(session: Transaction, query: Annotated[SweepQuery, Query()]) -> schemas.SweepPage | schemas.SparsePage:
+@router.get("", operation_id="list_sweeps", response_model=schemas.SweepPage | schemas.SparsePage)
+def page(session: Transaction, query: Annotated[SweepQuery, Query()]) -> Response:
     """Sweeps, the newest first unless sorted otherwise."""
-    found = listing.page(session, SWEEPS, query.question())
-    if query.fields is not None:
-        return sparse(session, SWEEPS, found, query.fields)
-    items = [schemas.Sweep.model_validate(sweep) for sweep in sweeps.several(session, found.ids)]
-    return schemas.SweepPage(items=items, next_cursor=found.next_cursor)
+    return sweep_page(session, query)
 
 
 @router.get(
@@ -153,10 +148,8 @@ def events(sweep_id: Id, session: Transaction, cursor: CursorId, limit: Limit = 
     return schemas.EventPage(items=items, next_cursor=make_cursor(items[-1].id) if len(items) == limit else None)
 
 
-@router.get("/{sweep_id}/trials", operation_id="list_trials")
-def trials(
-    sweep_id: Id, session: Transaction, query: Annotated[TrialQuery, Query()]
-) -> schemas.TrialPage | schemas.SparsePage:
+@router.get("/{sweep_id}/trials", operation_id="list_trials", response_model=schemas.TrialPage | schemas.SparsePage)
+def trials(sweep_id: Id, session: Transaction, query: Annotated[TrialQuery, Query()]) -> Response:
     """Trials of a sweep, in order of expansion unless sorted otherwise."""
     results.require_sweep(session, sweep_id)
     return trial_page(session, query, sweep_id=sweep_id)

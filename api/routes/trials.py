@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from api import schemas
 from api.deps import Id, Transaction
@@ -14,8 +14,8 @@ from services.explain import explain as explain_trial
 router = APIRouter(prefix="/trials", tags=["trials"])
 
 
-@router.get("", operation_id="list_all_trials")
-def page(session: Transaction, query: Annotated[TrialQuery, Query()]) -> schemas.TrialPage | schemas.SparsePage:
+@router.get("", operation_id="list_all_trials", response_model=schemas.TrialPage | schemas.SparsePage)
+def page(session: Transaction, query: Annotated[TrialQuery, Query()]) -> Response:
     """Trials of all sweeps, the newest first unless sorted otherwise."""
     return trial_page(session, query)
 
