@@ -243,7 +243,7 @@ class Hub:
         for client in list(self._clients.get(sweep_id, ())):
             if not client.start.done():  # it came during the look
                 continue
-            batch = more if changed or not client.knows_progress else news
+            batch = more if changed or (more is not None and not client.knows_progress) else news
             client.knows_progress = client.knows_progress or more is not None
             if batch is not None and not client.give(batch):
                 self._cut(client)

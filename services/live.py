@@ -21,12 +21,12 @@ from services.domain.states import OPEN_SWEEPS, SweepState, TrialState
 MOST_EVENTS = 2000
 """In one look."""
 
-# Read before the snapshot: a transaction that begins after that one takes greater ids.
+# Read before this look's own transaction gets its number: those with greater ones take greater ids.
 _LAST_ID = text("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM events_id_seq")
 
-_SNAPSHOT = text("""
-    SELECT pg_snapshot_xmin(now) ::text ::bigint AS oldest, pg_snapshot_xmax(now) ::text ::bigint AS next
-    FROM pg_current_snapshot() AS now
+# Our number, and up to which one all transactions have ended.
+_NUMBERS = text("""
+    SELECT pg_current_xact_id() ::text ::bigint AS own, pg_snapshot_xmin(pg_current_snapshot()) ::text ::bigint AS ended
 """)
 
 _EVENTS = text("""
@@ -83,14 +83,14 @@ class Horizon:
 
     certain: int | None = None
     _marks: deque[tuple[int, int]] = field(default_factory=deque)
-    """(number of the next transaction, last id given before), of looks whose transactions may not all have ended."""
+    """(number of a look's transaction, last id given before it), while some with smaller numbers have not ended."""
 
     def advance(self, session: Session) -> int | None:
         """Look at the transactions under way."""
         last_id = session.execute(_LAST_ID).scalar_one()
-        snapshot = session.execute(_SNAPSHOT).one()
-        self._marks.append((snapshot.next, last_id))
-        while self._marks and self._marks[0][0] <= snapshot.oldest:
+        numbers = session.execute(_NUMBERS).one()
+        self._marks.append((numbers.own, last_id))
+        while self._marks and self._marks[0][0] <= numbers.ended:
             self.certain = self._marks.popleft()[1]
         return self.certain
 
