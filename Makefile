@@ -7,7 +7,7 @@ PIP_FLAGS = --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-inde
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run up test model faults check format golden bench-engine bench-service chaos clean
+.PHONY: help run up test model faults check format golden bench-engine bench-service bench-streaming chaos clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -48,6 +48,10 @@ bench-engine: $(VENV)/.installed-dev ## Measure the engine beside its peers, in 
 bench-service: $(VENV)/.installed-dev ## Measure the queue, the dispatcher and the API under load, in one run
 	@mkdir -p out
 	@$(BIN)/python -m benchmarks.service out/bench-service.json
+
+bench-streaming: $(VENV)/.installed-dev ## Measure pages of lists and live streams, in one run
+	@mkdir -p out
+	@$(BIN)/python -m benchmarks.streaming out/bench-streaming.json
 
 chaos: $(VENV)/.installed-dev ## Inject random faults for a while; ends with the doctor (SEED, FAULTS, TRIALS)
 	@$(BIN)/python -m tests.faults.chaos $(if $(SEED),--seed $(SEED)) --faults $(or $(FAULTS),200) --trials $(or $(TRIALS),2000)

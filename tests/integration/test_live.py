@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import socket
 import threading
 import time
@@ -134,6 +135,32 @@ def test_an_event_waits_for_older_transactions_but_progress_and_end_do_not(engin
         seen = look([sweep_id])
         assert [event.kind for event in seen.events][-1] == "sweep.cancelled"
         assert seen.progress[sweep_id].over
+
+
+def test_whoever_writes_at_once_events_are_told_once_and_in_order(engine: Engine, session: Session) -> None:
+    sweep_id, horizon, seen = q.submit(session), Horizon(), [0]
+
+    def write(seed: int) -> None:
+        chance = random.Random(seed)
+        with Session(engine) as own:
+            for _ in range(30):
+                own.execute(text("SELECT pg_current_xact_id()"))
+                for _ in range(chance.randint(1, 3)):
+                    own.add(Event(sweep_id=sweep_id, kind="sweep.edited"))
+                    own.flush()
+                    time.sleep(chance.random() / 100)
+                own.commit()
+
+    writers = [threading.Thread(target=write, args=(seed,)) for seed in range(4)]
+    for writer in writers:
+        writer.start()
+    busy = True
+    while busy:
+        busy = any(writer.is_alive() for writer in writers)
+        with Session(engine) as own:
+            seen += [event.id for event in live.look(own, horizon, [sweep_id], []).events]
+    assert seen[1:] == [id_ for id_ in stored(session, sweep_id) if id_ >= seen[1]]
+    assert len(seen) > 100
 
 
 def test_bad_requests_are_refused_before_anything_streams(url: str, session: Session) -> None:
