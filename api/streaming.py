@@ -6,8 +6,8 @@ holds nobody else; it goes on where it was by the id of the last event it has se
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
@@ -124,6 +124,15 @@ class Hub:
 
     async def _stream(self, sweep_id: int, after: int | None) -> AsyncIterator[bytes]:
         yield _HELLO
+        try:
+            async with aclosing(self._news(sweep_id, after)) as news:
+                async for text in news:
+                    yield text
+        except SQLAlchemyError as error:  # it comes again
+            if not is_away(error):
+                raise
+
+    async def _news(self, sweep_id: int, after: int | None) -> AsyncGenerator[bytes]:
         last = after
         if after is not None and self._horizon.certain is not None:  # the most of it before it takes its place
             async for batch in self._history(sweep_id, after, self._horizon.certain):
@@ -146,9 +155,6 @@ class Hub:
                     yield text
                 if given.last:
                     return
-        except SQLAlchemyError as error:
-            if not is_away(error):
-                raise
         finally:
             self._leave(client)
 
@@ -166,6 +172,7 @@ class Hub:
         self._clients[sweep_id].add(client)
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look_on())
+        if self._beating is None or self._beating.done():
             self._beating = asyncio.create_task(self._beat_on())
         return client
 
@@ -199,12 +206,11 @@ class Hub:
                         if not client.start.done():
                             client.start.set_result(self._horizon.certain)
                 stirred = await self._look(stirred)
-            except SQLAlchemyError as error:
-                if not is_away(error):
-                    raise
-                _log.warning("streams wait for the database", error=str(error).splitlines()[0])
-                await asyncio.sleep(_OUTAGE_SECONDS)
             except Exception as error:
+                if isinstance(error, SQLAlchemyError) and is_away(error):
+                    _log.warning("streams wait for the database", error=str(error).splitlines()[0])
+                    await asyncio.sleep(_OUTAGE_SECONDS)
+                    continue
                 _log.error("streams are cut off", exc_info=error)
                 for client in self._everyone():
                     self._cut(client)

@@ -79,20 +79,21 @@ class Look:
 
 @dataclass
 class Horizon:
-    """Up to which id events are certain; None before the first look that found out."""
+    """Up to which id events are certain, and told; None before the first look that found out."""
 
     certain: int | None = None
     _marks: deque[tuple[int, int]] = field(default_factory=deque)
     """(number of a look's transaction, last id given before it), while some with smaller numbers have not ended."""
 
-    def advance(self, session: Session) -> int | None:
-        """Look at the transactions under way."""
+    def reach(self, session: Session) -> int | None:
+        """Up to which id events are certain now, given the transactions under way."""
         last_id = session.execute(_LAST_ID).scalar_one()
         numbers = session.execute(_NUMBERS).one()
         self._marks.append((numbers.own, last_id))
+        reached = self.certain
         while self._marks and self._marks[0][0] <= numbers.ended:
-            self.certain = self._marks.popleft()[1]
-        return self.certain
+            reached = self._marks.popleft()[1]
+        return reached
 
 
 def look(session: Session, horizon: Horizon, watched: Collection[int], asked: Collection[int]) -> Look:
@@ -100,16 +101,15 @@ def look(session: Session, horizon: Horizon, watched: Collection[int], asked: Co
 
     Of a sweep that is found to be over all events are told: its last transition waited for all others.
     """
-    before = horizon.certain
-    certain = horizon.advance(session)
+    before, certain = horizon.certain, horizon.reach(session)
     progress = _progress(session, asked)
     if before is None or certain is None:
+        horizon.certain = certain
         return Look(events=[], progress=progress, whole=False)
     over = [sweep_id for sweep_id, now in progress.items() if now.over]
     events = _events(session, watched, after=before, certain=certain, over=over, limit=MOST_EVENTS)
     whole = len(events) < MOST_EVENTS
-    if not whole:
-        horizon.certain = min(certain, events[-1].id)
+    horizon.certain = certain if whole else min(certain, events[-1].id)
     return Look(events=events, progress=progress, whole=whole)
 
 
