@@ -3,10 +3,12 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from sqlalchemy.orm import Session
 
 from api.app import create_app
@@ -25,6 +27,7 @@ def commands() -> list[tuple[str, str]]:
     return [(command, output) for command, _, output in (entry.strip("\n").partition("\n") for entry in found)]
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
 def test_the_examples_run(database_url: str, reader: str, session: Session, tmp_path: Path) -> None:
     sweep_id = q.submit(session, name="quickstart", grid={"rule.name": ["fa", "dfa"]})
     assert sweep_id == 1
