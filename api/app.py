@@ -12,13 +12,24 @@ from api import errors, schemas
 from api.auth import is_loopback, refusal
 from api.guard import Guard
 from api.limits import Limiter
-from api.routes import health, operations, pages, query, queue, sweeps, tokens, trials
+from api.routes import health, live, operations, pages, query, queue, sweeps, tokens, trials, webhooks
+from api.streaming import Hub
 from db.session import make_engine, make_reader_engine, reader_url
 from services.domain.errors import DomainError
 from services.domain.spec import SweepSpec
+from services.sending import Sender
 from services.settings import Settings
 from services.tokens import register
 
+_BODIES = (
+    SweepSpec,
+    schemas.Question,
+    schemas.PriorityChange,
+    schemas.Clone,
+    schemas.SweepEdit,
+    schemas.NewToken,
+    schemas.WebhookRequest,
+)
 _PROBLEM = {errors.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"content": _PROBLEM, "description": description}
@@ -62,7 +73,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     any_host = not settings.allowed_hosts and not is_loopback(settings.host)
     app.add_middleware(Guard, hosts=None if any_host else (settings.host, *settings.allowed_hosts))
-    for module in (sweeps, trials, queue, query, operations, tokens):
+    for module in (sweeps, live, trials, queue, query, operations, tokens, webhooks):
         app.include_router(module.router, prefix="/api/v1", responses=_PROBLEMS)
     app.include_router(operations.metrics, responses=_PROBLEMS)
     app.include_router(health.router, responses={503: _PROBLEMS[503]})
@@ -77,7 +88,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     if settings.token is not None:
         with Session(app.state.engine) as session, session.begin():
             register(session, settings.token, name="ALIGNSWEEP_TOKEN", owner="operator")
+    app.state.hub = Hub(app.state.engine)
+    sender = Sender(app.state.engine, settings.webhook_hosts)
+    sender.start()
     yield
+    sender.stop()
+    await app.state.hub.close()
     app.state.engine.dispose()
     app.state.reader.dispose()
 
@@ -87,8 +103,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
         components = schema.setdefault("components", {}).setdefault("schemas", {})
-        bodies = (SweepSpec, schemas.Question, schemas.PriorityChange, schemas.Clone, schemas.NewToken)
-        for model in (*bodies, schemas.ProblemDocument):
+        for model in (*_BODIES, schemas.ProblemDocument):
             described = model.model_json_schema(ref_template="#/components/schemas/{model}")
             components.update(described.pop("$defs", {}))
             components[model.__name__] = described

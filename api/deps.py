@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from services import tokens
 from services.failpoints import reach
 
-_MAX_ID = 2**63 - 1
+MAX_ID = 2**63 - 1
 
 
 def transaction(request: Request) -> Iterator[Session]:
@@ -45,7 +45,7 @@ def cursor_id(
         number = int(digits)
     except ValueError:
         raise HTTPException(422, "This cursor was not made by this server") from None
-    if cursor != make_cursor(number) or not 0 < number <= _MAX_ID:
+    if cursor != make_cursor(number) or not 0 < number <= MAX_ID:
         raise HTTPException(422, "This cursor was not made by this server")
     return number
 
@@ -67,4 +67,4 @@ Transaction = Annotated[Session, Depends(transaction, scope="function")]
 Reader = Annotated[Engine, Depends(reader)]
 CursorId = Annotated[int | None, Depends(cursor_id)]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Rows per page."), BeforeValidator(_digits)]
-Id = Annotated[int, Path(ge=1, le=_MAX_ID), BeforeValidator(_digits)]
+Id = Annotated[int, Path(ge=1, le=MAX_ID), BeforeValidator(_digits)]

@@ -18,7 +18,9 @@ from services.domain.errors import (
     Conflict,
     DatabaseUnavailable,
     DomainError,
+    EditedMeanwhile,
     Forbidden,
+    InvalidQuery,
     InvalidSpec,
     NotFound,
     Problem,
@@ -78,6 +80,10 @@ def install(app: FastAPI) -> None:
                 return problem(422, "Invalid spec", detail=f"{len(problems)} problem(s)", errors=problems)
             case Forbidden():
                 return problem(403, "Forbidden", detail=str(error))
+            case InvalidQuery(problems=problems):
+                return problem(422, "Invalid query", detail=str(error), errors=problems)
+            case EditedMeanwhile():
+                return problem(412, "Edited meanwhile", detail=str(error))
             case NotFound():
                 return problem(404, "Not found", detail=str(error))
             case Conflict():

@@ -1,13 +1,13 @@
 """What the API answers."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from services.domain.access import Scope
 from services.domain.spec.base import Name
-from services.domain.states import SweepState, TrialState
+from services.domain.states import DeliveryState, SweepState, TrialState
 
 
 class Answer(BaseModel):
@@ -30,6 +30,8 @@ class Sweep(Answer):
     steps_per_second: float | None = Field(
         description="Updates per second of the packs that run now, summed over trials; null when nothing runs."
     )
+    tags: list[str]
+    notes: str | None
     spec: dict[str, Any] = Field(description="The spec with all defaults written out.")
 
 
@@ -75,6 +77,13 @@ class Trial(Answer):
 
 class TrialPage(Answer):
     items: list[Trial]
+    next_cursor: str | None = Field(description="Null on the last page.")
+
+
+class SparsePage(Answer):
+    """Where `fields` were named: one object per row, with these fields."""
+
+    items: list[dict[str, Any]]
     next_cursor: str | None = Field(description="Null on the last page.")
 
 
@@ -178,6 +187,17 @@ class Event(Answer):
     actor: str | None = Field(description="Whose token did it; null: the service, or a caller who needed no token.")
 
 
+class Progress(Answer):
+    """How far a sweep is: the data of `progress` and `end` events of its stream."""
+
+    id: int
+    state: SweepState
+    pause_reason: str | None
+    trial_count: int
+    trials: dict[TrialState, int] = Field(description="Trials by state; states without trials are left out.")
+    steps_per_second: float | None
+
+
 class EventPage(Answer):
     items: list[Event]
     next_cursor: str | None = Field(description="Null when there is nothing more now.")
@@ -185,6 +205,39 @@ class EventPage(Answer):
 
 class Explanation(Answer):
     sentence: str
+
+
+class Webhook(Answer):
+    id: int
+    url: str
+    events: list[str]
+    created_at: datetime
+
+
+class NewWebhook(Webhook):
+    secret: str = Field(description="The key of its signatures; it is shown this once.")
+
+
+class Webhooks(Answer):
+    items: list[Webhook]
+
+
+class Delivery(Answer):
+    id: int
+    event: str
+    sweep_id: int
+    state: DeliveryState
+    attempts: int
+    status: int | None = Field(description="The HTTP status of the last answer.")
+    error: str | None = Field(description="Why the last attempt failed.")
+    created_at: datetime
+    next_attempt_at: datetime | None = Field(description="Null when there will be none.")
+    finished_at: datetime | None
+
+
+class DeliveryPage(Answer):
+    items: list[Delivery]
+    next_cursor: str | None = Field(description="Null on the last page.")
 
 
 class Finding(Answer):
@@ -233,6 +286,28 @@ class CreatedToken(Token):
 class TokenPage(Answer):
     items: list[Token]
     next_cursor: str | None = Field(description="Null on the last page.")
+
+
+Tag = Annotated[str, Field(min_length=1, max_length=50, pattern=r"^[^\x00-\x1f,]+$")]
+
+
+class SweepEdit(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    name: Name = Field(default_factory=str)
+    tags: Annotated[list[Tag], Field(max_length=20), AfterValidator(lambda tags: list(dict.fromkeys(tags)))] = Field(
+        default_factory=list
+    )
+    notes: str | None = Field(None, max_length=20_000, description="Null removes them.")
+
+
+class WebhookRequest(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    url: str = Field(min_length=1, max_length=2000, examples=["https://example.org/hooks/alignsweep"])
+    events: list[Literal["sweep.ended", "sweep.paused"]] = Field(
+        ["sweep.ended", "sweep.paused"], min_length=1, max_length=2
+    )
 
 
 class Clone(BaseModel):

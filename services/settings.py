@@ -38,6 +38,8 @@ class Settings:
     ray_address: str | None
     max_workers: int | None
     """Workers to ask an autoscaling cluster for."""
+    webhook_hosts: frozenset[str]
+    """Hosts that webhooks may name although their addresses are private."""
     executor: str
     """`ray`, or `inline` to train in the dispatcher's own process."""
 
@@ -66,5 +68,8 @@ class Settings:
             cache=Path(env.get("ALIGNSWEEP_CACHE") or platformdirs.user_cache_path("alignsweep")),
             ray_address=env.get("RAY_ADDRESS") or None,
             max_workers=int(env["ALIGNSWEEP_MAX_WORKERS"]) if env.get("ALIGNSWEEP_MAX_WORKERS") else None,
+            webhook_hosts=frozenset(
+                host.strip().lower() for host in env.get("ALIGNSWEEP_WEBHOOK_HOSTS", "").split(",") if host.strip()
+            ),
             executor=env.get("ALIGNSWEEP_EXECUTOR") or "ray",
         )

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event, Thread
 
 from api.auth import refusal
 from api.cli.console import err
@@ -96,6 +97,23 @@ class Stack:
             err.print(str(error), highlight=False)
         for child in self.children:
             child.keep_running()
+
+    @contextmanager
+    def tended(self) -> Iterator[None]:
+        """Restart what dies, from a thread, while the block runs."""
+        stopped = Event()
+
+        def tend() -> None:
+            while not stopped.wait(0.2):
+                self.tend()
+
+        thread = Thread(target=tend, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stopped.set()
+            thread.join()
 
     def child(self, name: str) -> Child:
         return next(child for child in self.children if child.name == name)

@@ -1,16 +1,24 @@
 """Trials: one configuration with one seed, and what was measured of it."""
 
 from dataclasses import asdict
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query, Response
 
 from api import schemas
 from api.auth import OWN_TRIAL, READ
 from api.deps import Id, Transaction
+from api.lists import TrialQuery, trial_page
 from services import control, results
 from services.explain import explain as explain_trial
 
 router = APIRouter(prefix="/trials", tags=["trials"], dependencies=[READ])
+
+
+@router.get("", operation_id="list_all_trials", response_model=schemas.TrialPage | schemas.SparsePage)
+def page(session: Transaction, query: Annotated[TrialQuery, Query()]) -> Response:
+    """Trials of all sweeps, the newest first unless sorted otherwise."""
+    return trial_page(session, query)
 
 
 @router.get("/{trial_id}", operation_id="get_trial")
