@@ -1,9 +1,13 @@
 """What a client accepts."""
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from api.schemas import ProblemDocument
 
 T = TypeVar("T")
+NO_SUCH_FORM: dict[str, Any] = {"model": ProblemDocument, "description": "There is none of the forms in `Accept`"}
+"""What OpenAPI says of an answer that comes in several."""
 
 
 def accepted(accept: str | None, offers: Mapping[str, T]) -> T | None:

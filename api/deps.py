@@ -4,19 +4,26 @@ import base64
 from collections.abc import Iterator
 from typing import Annotated
 
-from fastapi import Depends, HTTPException, Path, Query, Request
+from fastapi import Depends, Header, HTTPException, Path, Query, Request
 from pydantic import BeforeValidator
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from services import tokens
 from services.failpoints import reach
 
-_MAX_ID = 2**63 - 1
+MAX_ID = 2**63 - 1
 
 
 def transaction(request: Request) -> Iterator[Session]:
-    """A session whose transaction commits when the endpoint has answered, and rolls back when it raised."""
+    """A session whose transaction commits when the endpoint has answered, and rolls back when it raised.
+
+    The events written in it name the caller.
+    """
+    caller = getattr(request.state, "caller", None)
     with Session(request.app.state.engine) as session, session.begin():
+        if caller is not None and request.method != "GET":
+            tokens.act_as(session, caller)
         yield session
     reach("request.after_commit")
 
@@ -44,15 +51,15 @@ def cursor_id(
         number = int(digits)
     except ValueError:
         raise HTTPException(422, "This cursor was not made by this server") from None
-    if cursor != make_cursor(number) or not 0 < number <= _MAX_ID:
+    if cursor != make_cursor(number) or not 0 < number <= MAX_ID:
         raise HTTPException(422, "This cursor was not made by this server")
     return number
 
 
 def _digits(text: str) -> str:
-    """Ids are written in plain digits: not `1_0`, not full-width ones."""
+    """Whole numbers are written in plain digits: not `1_0`, not full-width ones."""
     if not (text.isascii() and text.isdigit()):
-        raise ValueError("an id is written in digits")
+        raise ValueError("a whole number is written in digits")
     return text
 
 
@@ -66,5 +73,8 @@ Transaction = Annotated[Session, Depends(transaction, scope="function")]
 Reader = Annotated[Engine, Depends(reader)]
 Exporter = Annotated[Engine, Depends(exporter)]
 CursorId = Annotated[int | None, Depends(cursor_id)]
-Limit = Annotated[int, Query(ge=1, le=1000, description="Rows per page.")]
-Id = Annotated[int, BeforeValidator(_digits), Path(ge=1, le=_MAX_ID)]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Rows per page."), BeforeValidator(_digits)]
+IdempotencyKey = Annotated[
+    str | None, Header(min_length=1, max_length=200, description="Your repeats under it return the same sweep.")
+]
+Id = Annotated[int, Path(ge=1, le=MAX_ID), BeforeValidator(_digits)]

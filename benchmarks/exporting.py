@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from api.client import Client
 from benchmarks.databases import Server
-from benchmarks.service import serving
+from benchmarks.service import serve
 from benchmarks.watching import cpu_seconds, peak, resident
 from db.session import make_engine
 from services import sweeps
@@ -55,7 +55,7 @@ def main() -> None:
         server.database() as url,
     ):
         _load(url, rows)
-        with serving(url, Path(folder)) as (address, pid), Client(address) as client:
+        with serve(url, Path(folder)) as (address, pid), Client(address) as client:
             client.export("sweeps", _file(Sink()))  # all modules are loaded now
             for form in ("csv", "ndjson", "arrow", "parquet"):
                 _measure(form, rows, pid, lambda sink, form=form: client.export("traces", _file(sink), form=form))

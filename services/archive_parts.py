@@ -7,6 +7,8 @@ archive says the same whichever database it comes from.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sqlalchemy import ARRAY
+
 from db.models import Base
 
 
@@ -33,6 +35,12 @@ class Part:
         return [name for name in names if name not in self.left_out and name not in self.references]
 
     @property
+    def lists(self) -> set[str]:
+        """Of these columns, those that hold lists: in the file they are JSON."""
+        columns = Base.metadata.tables[self.table].columns
+        return {name for name in self.columns if isinstance(columns[name].type, ARRAY)}
+
+    @property
     def of_sweep(self) -> bool:
         """Whether its rows name the sweep."""
         return "sweep_id" in Base.metadata.tables[self.table].columns
@@ -45,12 +53,12 @@ class Part:
 _TRIAL = {"trial_id": "trials"}
 
 PARTS = (
-    # Who submitted it, and under which key, is a matter between them and that server.
+    # Who submitted it, under which key, and who acted, is a matter between them and that server.
     Part(table="sweeps", left_out=frozenset({"id", "owner", "idempotency_key"}), order="id"),
     Part(table="groups", order="position"),
     Part(
         table="packs",
-        left_out=frozenset({"id", "sweep_id", "rows", "model_steps", "fenced", "next_seq"}),
+        left_out=frozenset({"id", "sweep_id", "owners", "shares", "rows", "model_steps", "fenced", "next_seq"}),
         order="id",
     ),
     Part(
@@ -60,7 +68,12 @@ PARTS = (
         order="position",
     ),
     Part(table="attempts", references={**_TRIAL, "pack_id": "packs"}, order="trial_id, pack_id"),
-    Part(table="events", references={**_TRIAL, "pack_id": "packs"}, order="id"),
+    Part(
+        table="events",
+        references={**_TRIAL, "pack_id": "packs"},
+        left_out=frozenset({"id", "sweep_id", "actor"}),
+        order="id",
+    ),
     Part(table="sweep_errors", order="error"),
     Part(table="trial_summaries", references=_TRIAL, order="trial_id"),
     Part(table="layer_summaries", references=_TRIAL, order="trial_id, layer"),

@@ -158,7 +158,10 @@ def _query(connection: psycopg.Connection, part: Part, sweep_id: int) -> str:
     def name(column: str) -> str:
         return sql.Identifier(column).as_string(connection)
 
-    columns = [f"own.{name(column)}" for column in part.columns]
+    columns = [
+        f"to_json(own.{name(column)}) AS {name(column)}" if column in part.lists else f"own.{name(column)}"
+        for column in part.columns
+    ]
     if part.table in MEASURED:
         return f"""
             SELECT chosen.position AS trial_position, {", ".join(columns)}

@@ -91,6 +91,9 @@ def _query(connection: psycopg.Connection, table: str, sweeps: Sequence[int] | N
         columns = ", ".join(
             [*(sql.Identifier(name).as_string(connection) for name in named), *_parameters(connection, sweeps)]
         )
+    elif table == "sweeps":
+        named = _columns(connection, source.view)
+        columns = ", ".join("to_json(tags) AS tags" if name == "tags" else name for name in named)
     parents, chosen = ("trials", "sweep_id") if source.per == "trial_id" else ("sweeps", "id")
     where = "true" if sweeps is None else f"{chosen} = ANY(ARRAY[{', '.join(map(str, sweeps))}]::bigint[])"
     return f"""

@@ -12,8 +12,9 @@ from pathlib import Path
 import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import insert, select, text
+from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 from sqlalchemy.orm import Session
 
 from db import copying
@@ -23,8 +24,10 @@ from services.archive_files import ArchiveFile
 from services.archive_parts import NUMBERED, PARTS, Part
 from services.archives import SPEC
 from services.domain.errors import InvalidArchive
+from services.domain.labels import Notes, Tags
 from services.domain.ports import Resources
-from services.domain.spec import MAX_TRIALS_PER_SWEEP, SweepSpec, TrialConfig
+from services.domain.spec import MAX_TRIALS_PER_SWEEP, SweepSpec, TrialConfig, content_hash
+from services.domain.spec.base import Name
 from services.domain.states import OPEN_SWEEPS, PackState, SweepState, TrialState
 from services.expansion import flatten, parse
 from services.packing import pack_key
@@ -56,7 +59,7 @@ def store_archive(
             return sweeps.get(session, earlier), False
         spec = parse(json.loads(archive.read(SPEC)))
         sweep_id = _insert_sweep(session, archive, spec, owner)
-        _Rows(driver_of(session.connection()), archive, spec, sweep_id).store()
+        _Rows(driver_of(session.connection()), archive, spec, sweep_id, owner).store()
         for document in archive.documents():
             store.put(document)
         session.add(Import(sweep_id=sweep_id, content_sha256=archive.content_sha256))
@@ -66,15 +69,41 @@ def store_archive(
 
 def _insert_sweep(session: Session, archive: ArchiveFile, spec: SweepSpec, owner: str | None) -> int:
     rows = [row for batch in archive.batches("tables/sweeps.parquet") for row in batch.to_pylist()]
-    if len(rows) != 1 or rows[0].keys() - Sweep.__table__.columns.keys():
+    if len(rows) != 1 or rows[0].keys() - set(PARTS[0].columns):
         raise InvalidArchive("the table of sweeps is not that of one sweep")
     [row] = rows
     if row["state"] not in set(SweepState) - OPEN_SWEEPS:
         raise InvalidArchive("the sweep in the archive is not over")
     if row["trial_count"] != archive.rows("tables/trials.parquet"):
         raise InvalidArchive("the sweep in the archive lacks trials")
-    values = {**row, "owner": owner, "spec": spec.model_dump(mode="json")}
-    return session.execute(insert(Sweep).values(values).returning(Sweep.id)).scalar_one()
+    document = spec.model_dump(mode="json")
+    values = {
+        **row,
+        **_Labels.model_validate({**row, "tags": json.loads(row.get("tags") or "[]")}).model_dump(),
+        "owner": owner,
+        "cpu": spec.resources.cpu,
+        "gpu": spec.resources.gpu,
+        "max_running": spec.limits.running,
+        "trial_seconds": spec.limits.trial_seconds,
+        "identical_errors": spec.fail_fast.identical_errors,
+        "spec": document,
+        "request_hash": content_hash(document),
+    }
+    try:
+        return session.execute(insert(Sweep).values(values).returning(Sweep.id)).scalar_one()
+    except (DataError, IntegrityError, ProgrammingError) as error:  # a value that its column does not have
+        raise InvalidArchive(f"the table of sweeps is damaged: {error.orig}") from None
+
+
+class _Labels(BaseModel):
+    """What the owner wrote on it."""
+
+    model_config = ConfigDict(strict=True)
+
+    name: Name
+    tags: Tags
+    notes: Notes | None = None
+    priority: int = Field(ge=-1000, le=1000)
 
 
 @dataclass
@@ -85,6 +114,7 @@ class _Rows:
     archive: ArchiveFile
     spec: SweepSpec
     sweep_id: int
+    owner: str | None
     _ids: dict[str, pa.Array] = field(default_factory=dict)
     """Of groups, trials and packs, by position."""
     _pack_keys: list[str] = field(default_factory=list)
@@ -119,10 +149,23 @@ class _Rows:
             if part.of_sweep:
                 columns["sweep_id"] = pa.repeat(pa.scalar(self.sweep_id), batch.num_rows)
             self._check(part, columns, first)
-            if part.table == "trials":
-                columns["pack_key"] = pa.array(self._pack_keys).take(batch.column("group_position"))
+            columns |= self._anew(part, batch)
             first += batch.num_rows
             yield pa.RecordBatch.from_pydict(columns)
+
+    def _anew(self, part: Part, batch: pa.RecordBatch) -> dict[str, pa.Array]:
+        """Columns that are this database's own."""
+        match part.table:
+            case "trials":
+                return {"pack_key": pa.array(self._pack_keys).take(batch.column("group_position"))}
+            case "packs":  # as if all its trials had been of this sweep
+                [owners] = self.connection.execute("SELECT ARRAY[%s::text]::text", [self.owner]).fetchone() or ()
+                shares = pc.binary_join_element_wise("{", batch.column("size").cast(pa.string()), "}", "")
+                return {"owners": pa.repeat(owners, batch.num_rows), "shares": shares}
+            case "events":
+                return {"actor": pa.nulls(batch.num_rows, pa.string())}
+            case _:
+                return {}
 
     def _check(self, part: Part, columns: Mapping[str, pa.Array], first: int) -> None:
         """What neither the database nor the hashes can tell: nothing of it waits or runs, and positions are those."""

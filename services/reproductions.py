@@ -70,8 +70,13 @@ class Comparison:
     other_provenance: list[dict[str, Any]]
 
 
-def reproduce(session: Session, trial_id: int, *, owner: str | None) -> SweepSummary:
-    """Submit a sweep of this one configuration and seed. Raises NotFound."""
+def reproduce(
+    session: Session, trial_id: int, *, idempotency_key: str | None, owner: str | None
+) -> tuple[SweepSummary, bool]:
+    """Submit a sweep of this one configuration and seed; tells whether it was stored now.
+
+    Raises NotFound, and Conflict when the key belongs to another spec.
+    """
     trial = results.trial(session, trial_id)
     original = sweeps.get(session, trial.sweep_id).spec
     document: dict[str, Any] = {
@@ -80,10 +85,11 @@ def reproduce(session: Session, trial_id: int, *, owner: str | None) -> SweepSum
         "seeds": {"count": 1, "base": trial.seed},
         **{name: original[name] for name in ("priority", "resources", "retries", "limits") if name in original},
     }
-    summary, _ = sweeps.submit(session, parse(document), idempotency_key=None, owner=owner)
-    session.add(Event(sweep_id=summary.id, kind="sweep.reproduces", detail={"trial": trial_id}))
-    session.flush()
-    return summary
+    summary, created = sweeps.submit(session, parse(document), idempotency_key=idempotency_key, owner=owner)
+    if created:
+        session.add(Event(sweep_id=summary.id, kind="sweep.reproduces", detail={"trial": trial_id}))
+        session.flush()
+    return summary, created
 
 
 def compare(session: Session, trial_id: int, other_id: int) -> Comparison:

@@ -27,6 +27,7 @@ PROVENANCE = Provenance(
 )
 NAME = "=HYPERLINK()"  # as text for a spreadsheet
 ERROR = 'Traceback:\n  "quoted", and a comma\n@ValueError: NA'
+TAGS = ["two words", 'a "quoted" {brace}\\']
 WEIGHTS = b"weights of a trial"
 
 
@@ -58,6 +59,7 @@ def finished_sweep(session: Session, store: Store, *, points: int = 3) -> int:
             SELECT min(id), max(id), 0, 0, 0.25 FROM trials WHERE state = 'succeeded'
         """)
     )
+    session.execute(text("UPDATE sweeps SET tags = :tags, notes = :notes"), {"tags": TAGS, "notes": ERROR})
     session.commit()
     return sweep_id
 

@@ -2,5 +2,6 @@
 
 from api.client.client import Client
 from api.client.errors import ServerRefused, ServerUnreachable
+from api.client.following import Update
 
-__all__ = ["Client", "ServerRefused", "ServerUnreachable"]
+__all__ = ["Client", "ServerRefused", "ServerUnreachable", "Update"]

@@ -1,4 +1,4 @@
-"""How a request can fail."""
+"""What can go wrong between client and server."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ class ServerRefused(Exception):
 
 
 def problem_of(response: httpx.Response) -> dict[str, Any]:
-    """The problem document of an answer that was read."""
+    """The problem document of an answer that was read, or what stands in for it."""
     try:
         body = response.json()
     except ValueError:

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, HTTPException, Response
 
 from api import answers, schemas
-from api.accept import accepted
+from api.accept import NO_SUCH_FORM, accepted
+from api.auth import FEW, READ, SQL
 from api.body import body_of, document, validated
 from api.deps import Reader
 from services import query
@@ -18,8 +19,9 @@ router = APIRouter(tags=["sql"])
     "/query",
     operation_id="run_query",
     response_model=schemas.QueryAnswer,
+    dependencies=[SQL, FEW],
     openapi_extra=body_of("Question"),
-    responses={200: {"content": {media_type: {} for media_type in answers.RENDERED}}},
+    responses={200: {"content": {media_type: {} for media_type in answers.RENDERED}}, 406: NO_SUCH_FORM},
 )
 def run(
     body: Annotated[object, Depends(document)], reader: Reader, accept: Annotated[str | None, Header()] = None
@@ -45,7 +47,7 @@ def run(
     )
 
 
-@router.get("/schema", operation_id="get_spec_schema")
+@router.get("/schema", operation_id="get_spec_schema", dependencies=[READ])
 def schema() -> dict[str, Any]:
     """JSON Schema of a sweep spec, for editors."""
     return SweepSpec.model_json_schema()

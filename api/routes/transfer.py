@@ -1,8 +1,10 @@
 """Data out and in: tables in bulk, whole sweeps as archives."""
 
+import asyncio
 import os
 import tempfile
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 
@@ -11,10 +13,10 @@ from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request, R
 from sqlalchemy.orm import Session
 
 from api import schemas
-from api.accept import accepted
-from api.auth import Owner
-from api.deps import Exporter, Id, Transaction
-from api.streaming import Download
+from api.accept import NO_SUCH_FORM, accepted
+from api.auth import FEW, FEW_STREAMS, READ, SUBMIT, Owner
+from api.bulk import Download
+from api.deps import Exporter, Id
 from services import archives, exports, imports
 from services.formats import Format
 from services.settings import Settings
@@ -25,7 +27,8 @@ router = APIRouter(tags=["transfer"])
 Table = Literal[exports.TABLES]  # type: ignore[valid-type]
 _FORM = Query(alias="format", description="Else what `Accept` names; else Parquet.")
 _FILE: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The file", "content": {form.media_type: {} for form in Format}}
+    200: {"description": "The file", "content": {form.media_type: {} for form in Format}},
+    406: NO_SUCH_FORM,
 }
 _ZIP = {"content": {archives.MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
 _MAX_SWEEPS = 1000
@@ -53,7 +56,13 @@ def several_sweeps(
     return ids
 
 
-@router.get("/export/{table}", operation_id="export", response_class=Response, responses=_FILE)
+@router.get(
+    "/export/{table}",
+    operation_id="export",
+    dependencies=[READ, FEW_STREAMS],
+    response_class=Response,
+    responses=_FILE,
+)
 def export(
     table: Table,
     exporter: Exporter,
@@ -64,7 +73,13 @@ def export(
     return Download(exports.export(exporter, table, sweeps, form))
 
 
-@router.get("/sweeps/{sweep_id}/export/{table}", operation_id="export_sweep", response_class=Response, responses=_FILE)
+@router.get(
+    "/sweeps/{sweep_id}/export/{table}",
+    operation_id="export_sweep",
+    dependencies=[READ, FEW_STREAMS],
+    response_class=Response,
+    responses=_FILE,
+)
 def export_sweep(
     sweep_id: Id,
     table: Table,
@@ -78,6 +93,7 @@ def export_sweep(
 @router.get(
     "/sweeps/{sweep_id}/archive",
     operation_id="archive_sweep",
+    dependencies=[READ, FEW_STREAMS],
     response_class=Response,
     responses={200: {"description": "A zip", **_ZIP}},
 )
@@ -92,13 +108,11 @@ def archive(
     return Download(archives.archive(exporter, store, sweep_id, snapshots=snapshots))
 
 
-async def uploaded(request: Request, session: Transaction) -> AsyncIterator[FilePath]:
-    """The body as a temporary file. 413: too large; 415: another media type."""
+async def uploaded(request: Request) -> AsyncIterator[FilePath]:
+    """The body as a temporary file. 408: a piece was too slow; 413: too large; 415: another media type."""
     settings: Settings = request.app.state.settings
     if request.headers.get("content-type", "").split(";")[0].strip().lower() != archives.MEDIA_TYPE:
         raise HTTPException(415, f"Send {archives.MEDIA_TYPE}")
-    # The caller's token was looked up in a transaction; that must not wait for the body.
-    session.commit()
     too_large = HTTPException(413, f"An archive may have {settings.archive_bytes:,} bytes")
     declared = request.headers.get("content-length", "0")
     if declared.isascii() and declared.isdigit() and int(declared[:20]) > settings.archive_bytes:
@@ -108,7 +122,7 @@ async def uploaded(request: Request, session: Transaction) -> AsyncIterator[File
     try:
         with os.fdopen(handle, "wb") as file:
             received = 0
-            async for piece in request.stream():
+            async for piece in _pieces(request, settings.request_timeout):
                 received += len(piece)
                 if received > settings.archive_bytes:
                     raise too_large
@@ -118,9 +132,23 @@ async def uploaded(request: Request, session: Transaction) -> AsyncIterator[File
         path.unlink(missing_ok=True)
 
 
+async def _pieces(request: Request, patience: timedelta) -> AsyncIterator[bytes]:
+    stream = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout(patience.total_seconds()):
+                piece = await anext(stream, None)
+        except TimeoutError:
+            raise HTTPException(408, "The body did not come in time", headers={"Connection": "close"}) from None
+        if piece is None:
+            return
+        yield piece
+
+
 @router.post(
     "/archives",
     operation_id="import_archive",
+    dependencies=[SUBMIT, FEW],
     status_code=201,
     openapi_extra={"requestBody": {"required": True, **_ZIP}},
     responses={200: {"model": schemas.Sweep}, 201: {"model": schemas.Sweep}},

@@ -1,16 +1,24 @@
 """Trials: one configuration with one seed, and what was measured of it."""
 
 from dataclasses import asdict
+from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 
 from api import schemas
-from api.auth import Owner
-from api.deps import Id, Transaction
+from api.auth import FEW, OWN_TRIAL, READ, SUBMIT, Owner
+from api.deps import Id, IdempotencyKey, Transaction
+from api.lists import TrialQuery, trial_page
 from services import control, reproductions, results
 from services.explain import explain as explain_trial
 
-router = APIRouter(prefix="/trials", tags=["trials"])
+router = APIRouter(prefix="/trials", tags=["trials"], dependencies=[READ])
+
+
+@router.get("", operation_id="list_all_trials", response_model=schemas.TrialPage | schemas.SparsePage)
+def page(session: Transaction, query: Annotated[TrialQuery, Query()]) -> Response:
+    """Trials of all sweeps, the newest first unless sorted otherwise."""
+    return trial_page(session, query)
 
 
 @router.get("/{trial_id}", operation_id="get_trial")
@@ -19,7 +27,7 @@ def show(trial_id: Id, session: Transaction) -> schemas.Trial:
     return schemas.Trial.model_validate(asdict(results.trial(session, trial_id)))
 
 
-@router.post("/{trial_id}/cancel", operation_id="cancel_trial")
+@router.post("/{trial_id}/cancel", operation_id="cancel_trial", dependencies=OWN_TRIAL)
 def cancel(trial_id: Id, session: Transaction) -> schemas.Trial:
     """Cancel one trial; a worker drops it at its next trace point. May be repeated."""
     control.cancel_trial(session, trial_id)
@@ -50,15 +58,24 @@ def attempts(trial_id: Id, session: Transaction) -> schemas.Attempts:
     return schemas.Attempts.model_validate({"items": results.trial_attempts(session, trial_id)})
 
 
-@router.post("/{trial_id}/reproduce", operation_id="reproduce_trial", status_code=201)
-def reproduce(trial_id: Id, session: Transaction, owner: Owner, response: Response) -> schemas.Sweep:
+@router.post(
+    "/{trial_id}/reproduce",
+    operation_id="reproduce_trial",
+    dependencies=[SUBMIT],
+    status_code=201,
+    responses={200: {"model": schemas.Sweep}},
+)
+def reproduce(
+    trial_id: Id, session: Transaction, owner: Owner, response: Response, idempotency_key: IdempotencyKey = None
+) -> schemas.Sweep:
     """Train it once more: a sweep of its one configuration and seed, to compare with it afterwards."""
-    summary = reproductions.reproduce(session, trial_id, owner=owner)
+    summary, created = reproductions.reproduce(session, trial_id, idempotency_key=idempotency_key, owner=owner)
+    response.status_code = 201 if created else 200
     response.headers["Location"] = f"/api/v1/sweeps/{summary.id}"
     return schemas.Sweep.model_validate(summary)
 
 
-@router.get("/{trial_id}/compare/{other_id}", operation_id="compare_trials")
+@router.get("/{trial_id}/compare/{other_id}", operation_id="compare_trials", dependencies=[FEW])
 def compare(trial_id: Id, other_id: Id, session: Transaction) -> schemas.Comparison:
     """All that was measured of two trials that are over, bit for bit, and whether they should be equal."""
     return schemas.Comparison.model_validate(reproductions.compare(session, trial_id, other_id))

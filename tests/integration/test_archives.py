@@ -223,6 +223,11 @@ def put(name: str, content: bytes) -> Callable[[Members], None]:
         (put("spec.json", b"{"), "no archive"),
         (put("tables/traces.parquet", b"PAR1 no"), "damaged"),
         (with_column("sweeps", "state", "queued"), "not over"),
+        (with_column("sweeps", "name", "no\x00name"), "no archive"),
+        (with_column("sweeps", "tags", '["a", "b,"]'), "no archive"),
+        (with_column("sweeps", "priority", 10**6), "no archive"),
+        (with_column("sweeps", "trial_count", None), "lacks trials"),
+        (with_column("sweeps", "created_at", None), "damaged"),
         (with_column("trials", "state", "queued"), "not that of a sweep that is over"),
         (with_column("trials", "state", "mad"), "not that of a sweep that is over"),
         (with_column("trials", "position", 0), "not that of a sweep that is over"),
@@ -269,7 +274,17 @@ def test_an_import_belongs_to_who_imports_it(database_url: str, reader: str, ses
     app = create_app(settings(database_url, reader, token="secret", store=store.url))
     with TestClient(app, headers={"Authorization": "Bearer secret"}) as client:
         archive = archived(client, sweep)
-        assert ok(client.post("/api/v1/archives", content=archive, headers=ZIP), 201)["owner"] == "operator"
+        session.execute(text("UPDATE events SET actor = 'ada'"))
+        session.commit()
+        assert archived(client, sweep) == archive
+        imported = ok(client.post("/api/v1/archives", content=archive, headers=ZIP), 201)
+    assert imported["owner"] == "operator"
+    packs = session.execute(text(f"SELECT size, owners, shares FROM packs WHERE sweep_id = {imported['id']}")).all()
+    assert packs
+    assert all((owners, shares) == (["operator"], [size]) for size, owners, shares in packs)
+    acted = f"SELECT count(*) FROM events WHERE actor IS NOT NULL AND sweep_id = {imported['id']}"
+    assert queueing.scalar(session, acted) == 0
+    assert queueing.violations(session) == {}
 
 
 def test_positions_stand_for_ids(client: TestClient, session: Session, store: Store) -> None:

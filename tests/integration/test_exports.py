@@ -6,27 +6,25 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pyarrow as pa
 import pytest
-import uvicorn
 from fastapi.testclient import TestClient
 from pyarrow import parquet
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-from api import streaming
+from api import bulk
 from api.app import create_app
 from api.client import Client, ServerRefused, ServerUnreachable
 from services.exports import TABLES
 from services.store import Store
-from tests.finished import ERROR, NAME, finished_sweep
+from tests.finished import ERROR, NAME, TAGS, finished_sweep
 from tests.integration.test_api import refused, settings
-from tests.ports import free_port
+from tests.serving import served
 
 _ARROW = "application/vnd.apache.arrow.stream"
 
@@ -116,6 +114,8 @@ def test_no_cell_is_a_formula_and_times_are_rfc_3339(client: TestClient, sweep: 
     cells = fetched(client, f"sweeps/{sweep}/export/trials", "csv")
     assert {row["sweep"] for row in cells} == {f"'{NAME}"}
     assert ERROR in {row["error"] for row in cells}
+    [one] = fetched(client, f"sweeps/{sweep}/export/sweeps", "csv")
+    assert json.loads(one["tags"]) == TAGS == fetched(client, f"sweeps/{sweep}/export/sweeps", "ndjson")[0]["tags"]
     assert all(row["created_at"].endswith("Z") and "T" in row["created_at"] for row in cells)
     assert {row["model.bias"] for row in cells} == {"false"}
 
@@ -175,19 +175,6 @@ def test_sql_answers_in_csv_and_arrow(client: TestClient, sweep: int) -> None:
     assert client.post("/api/v1/query", json=question).json()["truncated"] is True
 
 
-@contextmanager
-def served(app: Any) -> Iterator[str]:
-    """A server in a thread of this process."""
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="critical"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    wait_for(lambda: server.started)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join()
-
-
 def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -233,13 +220,23 @@ def test_a_client_that_goes_away_ends_the_query(database_url: str, reader: str, 
 def test_a_client_that_does_not_read_on_ends_the_query(
     database_url: str, reader: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streaming, "_PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(bulk, "_PATIENCE_SECONDS", 0.5)
     with (
         served(create_app(settings(database_url, reader, token=None))) as url,
         httpx.stream("GET", f"{url}/api/v1/export/traces?format=csv"),
     ):
         wait_for(lambda: copies(engine) == 1)
         wait_for(lambda: copies(engine) == 0)
+
+
+@pytest.mark.usefixtures("many_rows")
+def test_so_many_exports_of_one_caller_run_at_a_time(database_url: str, reader: str, sweep: int) -> None:
+    path = f"/api/v1/sweeps/{sweep}/export"
+    with served(create_app(settings(database_url, reader, token=None, queries=1))) as url:
+        with httpx.stream("GET", f"{url}{path}/traces?format=csv") as first:
+            assert first.status_code == 200
+            refused(httpx.get(f"{url}{path}/trials"), 429)
+        wait_for(lambda: httpx.get(f"{url}{path}/trials").status_code == 200)
 
 
 def test_so_many_exports_run_at_a_time(client: TestClient, sweep: int) -> None:

@@ -75,7 +75,10 @@ def test_a_reproduced_trial_is_equal_until_a_bit_is_changed(
 ) -> None:
     sweep = ok(client.post("/api/v1/sweeps", json=SPEC), 201)["id"]
     _, trial, other = trained(client, dispatcher, sweep)
-    again = ok(client.post(f"/api/v1/trials/{trial}/reproduce"), 201)
+    key = {"Idempotency-Key": "once more"}
+    again = ok(client.post(f"/api/v1/trials/{trial}/reproduce", headers=key), 201)
+    assert ok(client.post(f"/api/v1/trials/{trial}/reproduce", headers=key), 200)["id"] == again["id"]
+    refused(client.post(f"/api/v1/trials/{other}/reproduce", headers=key), 409)
     [copy] = [item["id"] for item in ok(client.get(f"/api/v1/sweeps/{again['id']}/trials"))["items"]]
     refused(client.get(f"/api/v1/trials/{trial}/compare/{copy}"), 409)  # it waits
     trained(client, dispatcher, again["id"])

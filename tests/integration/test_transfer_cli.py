@@ -19,7 +19,7 @@ from services.store import Store
 from tests import queueing
 from tests.finished import NAME, finished_sweep
 from tests.integration.test_api import settings
-from tests.integration.test_exports import served
+from tests.serving import served
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -6,7 +6,7 @@ from alembic import op
 from db.migrate import run_sql
 
 revision = "0007"
-down_revision = "0004"
+down_revision = "0008"
 
 
 def upgrade() -> None:
