@@ -1,12 +1,15 @@
 """Reading request bodies: a size limit before anything is parsed, and JSON without its usual leniency."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from fastapi import HTTPException, Request
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ValidationError
 
-from api.client.specfile import load_yaml
+from api.client.specfile import NotYaml, Positions, load_yaml
 from services.domain.errors import InvalidSpec, Problem, json_pointer
 
 M = TypeVar("M", bound=BaseModel)
@@ -26,13 +29,29 @@ async def document(request: Request) -> object:
     raw = await _read(request)
     try:
         text = raw.decode()
-        value = load_yaml(text) if media_type in _YAML else strict_json(text)
+        if media_type in _YAML:
+            value = await run_in_threadpool(load_yaml, text)  # others are served meanwhile: large ones take seconds
+            request.state.yaml = text
+        else:
+            value = strict_json(text)
         _check(value)
     except RecursionError:
         raise _invalid("too_deep", f"nested deeper than {MAX_DEPTH}") from None
+    except NotYaml as error:
+        raise _invalid("not_parsed", str(error), error.line, error.column) from None
     except ValueError as error:
         raise _invalid("not_parsed", str(error)) from None
     return value
+
+
+def located(request: Request, problems: Sequence[Problem]) -> list[Problem]:
+    """The problems with their lines in the body, if it was YAML."""
+    text = getattr(request.state, "yaml", None)
+    if text is None or not problems:
+        return list(problems)
+    positions = Positions(text)
+    found = ((problem, *positions.of(problem.pointer)) for problem in problems)
+    return [replace(problem, line=line, column=column) for problem, line, column in found]
 
 
 def validated(model: type[M], body: object) -> M:
@@ -120,5 +139,5 @@ def _check_text(text: str) -> None:
         raise ValueError("text may not contain lone surrogates")
 
 
-def _invalid(code: str, message: str) -> InvalidSpec:
-    return InvalidSpec([Problem(pointer="", code=code, message=message)])
+def _invalid(code: str, message: str, line: int | None = None, column: int | None = None) -> InvalidSpec:
+    return InvalidSpec([Problem(pointer="", code=code, message=message, line=line, column=column)])
