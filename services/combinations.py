@@ -15,12 +15,14 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from services.domain.errors import json_pointer
 from services.domain.spec import SweepSpec, WhenSpec
 from services.domain.spec.axes import identity
 from services.sampling import draw
 
 Row = dict[str, Any]
 """Values by path."""
+_ANY = object()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,17 @@ def axes(spec: SweepSpec) -> Iterator[tuple[tuple[str | int, ...], str, Sequence
         for kind, listed in (("grid", branch.grid), ("zip", branch.zip)):
             for path, values in listed.items():
                 yield ("when", index, kind, path), path, values
+
+
+def pointer_to(spec: SweepSpec, path: str, value: Any = _ANY) -> str:
+    """Where the spec says that this path has this value: on an axis, in the random space, or in the base."""
+    for place, axis, values in axes(spec):
+        if axis == path and value is _ANY:
+            return json_pointer(place)
+        if axis == path and identity(value) in (keys := [identity(listed) for listed in values]):
+            return json_pointer((*place, keys.index(identity(value))))
+    drawn = spec.random is not None and path in spec.random.space
+    return json_pointer(("random", "space", path) if drawn else ("base", *path.split(".")))
 
 
 def main_combinations(spec: SweepSpec) -> int:

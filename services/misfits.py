@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from services.combinations import Row, axes
+from services.combinations import Row, pointer_to
 from services.domain.errors import Problem, json_pointer
 from services.domain.schedule import total_steps
 from services.domain.spec import MAX_STEPS_PER_TRIAL, SweepSpec, TrialConfig
@@ -80,13 +80,17 @@ class Misfits:
         return config, []
 
     def _told(self, reason: _Reason, varied: Row, count: int) -> Problem:
-        """The values that matter are those without which the reason goes."""
+        """The values that matter are those without which nothing is wrong."""
         others = ({other: value for other, value in varied.items() if other != path} for path in varied)
-        gone = [reason not in self._attempt(rest)[1] for rest in others]
-        matter = [path for path, matters in zip(varied, gone, strict=True) if matters] or list(varied)
+        right = [not self._attempt(rest)[1] for rest in others]
+        matter = [path for path, matters in zip(varied, right, strict=True) if matters] or list(varied)
         setting = f" ({_setting({path: varied[path] for path in matter})})" if matter else ""
         more = f", and in {count - 1:,} more combinations" if count > 1 else ""
-        pointer = self._pointer(matter[-1], varied[matter[-1]]) if matter else json_pointer(("base", *reason.location))
+        pointer = (
+            pointer_to(self._spec, matter[-1], varied[matter[-1]])
+            if matter
+            else json_pointer(("base", *reason.location))
+        )
         return Problem(pointer=pointer, code=reason.code, message=f"{reason.message}{setting}{more}")
 
     def _told_twice(self) -> Iterator[Problem]:
@@ -94,17 +98,10 @@ class Misfits:
             more = f", and {len(self._twice) - 1:,} more pairs are" if len(self._twice) > 1 else ""
             differing = [path for path in second if identity(second[path]) != identity(first.get(path))] or [*second]
             yield Problem(
-                pointer=self._pointer(differing[-1], second[differing[-1]]),
+                pointer=pointer_to(self._spec, differing[-1], second[differing[-1]]),
                 code="duplicate_configuration",
                 message=f"{_setting(first)} and {_setting(second)} are the same configuration{more}",
             )
-
-    def _pointer(self, path: str, value: Any) -> str:
-        """Where the spec says this value."""
-        for place, axis, values in axes(self._spec):
-            if axis == path and identity(value) in map(identity, values):
-                return json_pointer((*place, [*map(identity, values)].index(identity(value))))
-        return json_pointer(("random", "space", path))
 
 
 def _setting(varied: Row) -> str:

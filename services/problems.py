@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from services.domain.errors import Problem, json_pointer
 from services.domain.spec import TrialConfig
+from services.domain.spec.schema import paths
 
 MAX_PROBLEMS = 100
 """More are not told: nobody reads them."""
@@ -62,23 +63,11 @@ def unknown_path(path: str) -> tuple[str, str | None] | None:
         if part not in fields:
             return (
                 f"there is no {path}" + (f" ({'.'.join(walked)} has no {part})" if walked else ""),
-                did_you_mean(path, paths(TrialConfig)),
+                did_you_mean(path, paths()),
             )
         walked.append(part)
         model = fields[part].annotation
     return None
-
-
-def paths(model: type[BaseModel], prefix: str = "") -> list[str]:
-    """All dotted paths to values of a configuration."""
-    found: list[str] = []
-    for name, info in model.model_fields.items():
-        annotation = info.annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            found += paths(annotation, f"{prefix}{name}.")
-        else:
-            found.append(prefix + name)
-    return found
 
 
 def did_you_mean(word: str, allowed: Sequence[str]) -> str | None:

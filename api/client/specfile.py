@@ -46,8 +46,7 @@ class Positions:
         self._root: Node | None = _yaml().compose(text)
 
     def of(self, pointer: str) -> tuple[int, int]:
-        """Line and column, from 1, of what an RFC 6901 pointer points to, or of what would hold it: of a key, of an item
-        of a list."""
+        """Line and column, from 1, of the key or item that an RFC 6901 pointer points to, or of what would hold it."""
         at = node = self._root
         for part in (part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]):
             match node:

@@ -3,13 +3,13 @@
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from api import schemas
 from api.auth import Owner
-from api.body import body_of, document, validated
+from api.body import body_of, document, located, validated
 from api.deps import CursorId, Id, Limit, Transaction, make_cursor
-from services import control, results, sweeps
+from services import control, plan, results, sweeps
 from services.domain.spec import SweepSpec
 from services.domain.states import SweepState, TrialState
 from services.expansion import parse
@@ -19,7 +19,8 @@ router = APIRouter(prefix="/sweeps", tags=["sweeps"])
 EXAMPLE = {
     "name": "feedback-scale",
     "base": {"data": {"name": "digits"}, "train": {"epochs": 20}},
-    "grid": {"rule.name": ["bp", "fa", "dfa"], "rule.feedback.scale": [0.1, 1.0]},
+    "grid": {"rule.name": ["bp", "fa", "dfa"]},
+    "when": [{"if": {"rule.name": ["fa", "dfa"]}, "grid": {"rule.feedback.scale": [0.1, 1.0]}}],
     "seeds": {"count": 5},
 }
 _SPEC: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/SweepSpec"}, "example": EXAMPLE}
@@ -31,9 +32,10 @@ _BODY = {"requestBody": {"required": True, "content": {"application/json": _SPEC
     operation_id="submit_sweep",
     status_code=201,
     openapi_extra=_BODY,
-    responses={200: {"model": schemas.Sweep | schemas.PlannedSweep}, 201: {"model": schemas.Sweep}},
+    responses={200: {"model": schemas.SubmittedSweep | schemas.PlannedSweep}, 201: {"model": schemas.SubmittedSweep}},
 )
 def submit(
+    request: Request,
     body: Annotated[object, Depends(document)],
     session: Transaction,
     owner: Owner,
@@ -42,17 +44,22 @@ def submit(
     idempotency_key: Annotated[
         str | None, Header(min_length=1, max_length=200, description="Repeats of this submit return the same sweep.")
     ] = None,
-) -> schemas.Sweep | schemas.PlannedSweep:
+) -> schemas.SubmittedSweep | schemas.PlannedSweep:
     """Submit a spec. All trials are stored, durably, before the answer leaves."""
     spec: SweepSpec = parse(body)
     if dry_run:
         response.status_code = 200
-        plan = schemas.Plan.model_validate(sweeps.plan(spec))
-        return schemas.PlannedSweep(plan=plan, spec=spec.model_dump(mode="json"))
+        planned = plan.plan(session, spec)
+        return schemas.PlannedSweep(
+            plan=schemas.Plan.model_validate(planned),
+            warnings=schemas.problem_entries(located(request, planned.warnings)),
+            spec=spec.model_dump(mode="json"),
+        )
     summary, created = sweeps.submit(session, spec, idempotency_key=idempotency_key, owner=owner)
     response.status_code = 201 if created else 200
     response.headers["Location"] = f"/api/v1/sweeps/{summary.id}"
-    return schemas.Sweep.model_validate(summary)
+    warnings = schemas.problem_entries(located(request, sweeps.warnings(session, summary.id)))
+    return schemas.SubmittedSweep(**schemas.Sweep.model_validate(summary).model_dump(), warnings=warnings)
 
 
 @router.get("", operation_id="list_sweeps")
