@@ -93,7 +93,7 @@ def _never_meet(spec: SweepSpec, place: Place, other: Place) -> bool:
 def _branches(spec: SweepSpec) -> Iterator[Problem]:
     """Entries of `when` without axes, and conditions on what cannot be known before the branches are."""
     for index, branch in enumerate(spec.when):
-        if not branch.grid and not branch.zip:
+        if branch.if_ and not branch.grid and not branch.zip:
             yield Problem(
                 pointer=json_pointer(("when", index)), code="empty_branch", message="it varies nothing: give it a grid"
             )

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from pydantic import ValidationError
 
 from services import checks
 from services.combinations import combination_count, combinations
 from services.domain.errors import InvalidSpec, Problem
-from services.domain.spec import SweepSpec, TrialConfig, TrialSpec, canonical_json, content_hash
+from services.domain.spec import SweepSpec, TrialConfig, TrialSpec, WhenSpec, canonical_json, content_hash
+from services.domain.spec.axes import MAX_BRANCHES
 from services.misfits import Misfits
 from services.problems import MAX_PROBLEMS, merged, translated
 
@@ -117,17 +118,31 @@ def _without_what_is_wrong(document: object, error: ValidationError) -> SweepSpe
     """What can be examined all the same, so that the user learns of everything at once."""
     if not isinstance(document, dict):
         return None
-    rest = {"name": "unnamed", **document}
-    for entry in error.errors(include_url=False):
-        part, *within = entry["loc"][:2] or ("",)
-        if part in ("grid", "zip") and within and isinstance(rest.get(part), dict):
-            rest[part] = {path: values for path, values in rest[part].items() if path != within[0]}
-        elif part != "name":
-            rest.pop(part, None)
+    wrong = {entry["loc"][:2] for entry in error.errors(include_url=False)}
+    rest: dict[str, Any] = {key: value for key, value in document.items() if (key,) not in wrong}
+    branches = rest.pop("when", None)
+    for part in {key for key, *_ in wrong if key in rest}:
+        if part in ("grid", "zip") and isinstance(rest[part], dict):
+            rest[part] = {path: values for path, values in rest[part].items() if (part, path) not in wrong}
+        else:
+            del rest[part]
     try:
-        return SweepSpec.model_validate(rest | {"name": "unnamed"})
+        spec = SweepSpec.model_validate(rest | {"name": "unnamed"})
     except ValidationError:
         return None
+    return spec.model_copy(update={"when": [_branch(branch) for branch in branches]}) if _few(branches) else spec
+
+
+def _few(branches: object) -> TypeGuard[list[Any]]:
+    return isinstance(branches, list) and len(branches) <= MAX_BRANCHES
+
+
+def _branch(document: object) -> WhenSpec:
+    """The entry of `when`, or one that says nothing in its place."""
+    try:
+        return WhenSpec.model_validate(document)
+    except ValidationError:
+        return WhenSpec.model_construct(if_={}, grid={}, zip={})
 
 
 def _told(problems: list[Problem]) -> list[Problem]:

@@ -14,6 +14,7 @@ from services.domain.spec.axes import identity
 from services.problems import MAX_PROBLEMS
 
 _EXAMINED = 10_000
+_TOO_MANY_STEPS = "too_many_steps"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,11 @@ class _Reason:
     location: tuple[str | int, ...]
     code: str
     message: str
+
+    @property
+    def is_late(self) -> bool:
+        """Looked at only where the configuration is valid."""
+        return self.code == _TOO_MANY_STEPS
 
 
 class Misfits:
@@ -76,16 +82,16 @@ class Misfits:
         steps = total_steps(config)
         if steps > MAX_STEPS_PER_TRIAL:
             message = f"{steps:,} updates; a trial may have {MAX_STEPS_PER_TRIAL:,}"
-            return None, [_Reason(location=("train", "epochs"), code="too_many_steps", message=message)]
+            return None, [_Reason(location=("train", "epochs"), code=_TOO_MANY_STEPS, message=message)]
         return config, []
 
     def _told(self, reason: _Reason, varied: Row, count: int) -> Problem:
-        """The values that matter are those without which nothing is wrong."""
+        """The values that matter are those without which it is right, as far as that was looked at."""
         others = ({other: value for other, value in varied.items() if other != path} for path in varied)
-        right = [not self._attempt(rest)[1] for rest in others]
+        right = [all(other.is_late > reason.is_late for other in self._attempt(rest)[1]) for rest in others]
         matter = [path for path, matters in zip(varied, right, strict=True) if matters] or list(varied)
         setting = f" ({_setting({path: varied[path] for path in matter})})" if matter else ""
-        more = f", and in {count - 1:,} more combinations" if count > 1 else ""
+        more = f", and in {count - 1:,} more combination{'s' * (count > 2)}" if count > 1 else ""
         pointer = (
             pointer_to(self._spec, matter[-1], varied[matter[-1]])
             if matter
@@ -95,7 +101,7 @@ class Misfits:
 
     def _told_twice(self) -> Iterator[Problem]:
         for first, second in self._twice[:1]:
-            more = f", and {len(self._twice) - 1:,} more pairs are" if len(self._twice) > 1 else ""
+            more = f"; so are {len(self._twice) - 1:,} more pairs" if len(self._twice) > 1 else ""
             differing = [path for path in second if identity(second[path]) != identity(first.get(path))] or [*second]
             yield Problem(
                 pointer=pointer_to(self._spec, differing[-1], second[differing[-1]]),

@@ -71,11 +71,14 @@ def unknown_path(path: str) -> tuple[str, str | None] | None:
 
 
 def did_you_mean(word: str, allowed: Sequence[str]) -> str | None:
-    """The nearest allowed word, or path that ends in such a word; none near: all of them, where they are few."""
+    """The nearest allowed word, or path that ends in such a word, or in its initials; none: all, where they are few."""
     endings = {path.rsplit(".", 1)[-1]: path for path in allowed}
     for candidates, sought, cutoff in ((allowed, word, 0.75), (endings, word.rsplit(".", 1)[-1], 0.6)):
         if close := difflib.get_close_matches(sought, candidates, n=1, cutoff=cutoff):
             return f"did you mean {endings.get(close[0], close[0])}?"
+    initials = "".join(part[:1] for part in word.rsplit(".", 1)[-1].split("_"))
+    if len(initials) > 1 and initials in endings:
+        return f"did you mean {endings[initials]}?"
     return f"allowed: {', '.join(allowed)}" if 0 < len(allowed) <= _FEW else None
 
 

@@ -14,7 +14,7 @@ from services.domain.spec import TrialConfig
 # Of the latest packs, by what they trained: how many, and seconds per update. Leases that were lost tell nothing.
 _MEASURED = text("""
     SELECT pack_key, count(*) AS packs, max(packs.id) AS last,
-        sum(extract(epoch FROM coalesce(finished_at, now()) - claimed_at))::double precision / sum(model_steps)
+        sum(extract(epoch FROM coalesce(packs.finished_at, now()) - claimed_at))::double precision / sum(model_steps)
             AS seconds_per_step
     FROM (SELECT * FROM packs ORDER BY id DESC LIMIT 10000) AS packs JOIN sweeps ON sweeps.id = packs.sweep_id
     WHERE packs.state IN ('running', 'finished') AND model_steps > 0 AND (gpu > 0) = :on_gpu

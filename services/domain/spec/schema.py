@@ -1,4 +1,4 @@
-"""The JSON Schema of a spec as editors use it: axes are completed by path, and their values checked by what they set."""
+"""The JSON Schema of a spec, for editors: axes are completed by path, their values checked by what they set."""
 
 from collections.abc import Iterator
 from typing import Any
