@@ -104,7 +104,7 @@ class Advice:
                 yield Problem(
                     pointer=pointer_to(self._spec, path),
                     code="axis_without_effect",
-                    message=f"{' and '.join(paths)} change nothing with {' and '.join(idle.reasons)}: "
+                    message=f"{' and '.join(paths)} change{'s' * (len(paths) == 1)} nothing with {' and '.join(idle.reasons)}: "
                     f"{repeated:,} of {self._groups:,} configurations repeat others",
                     hint="vary it in a branch: when: [{if: {...}, grid: {" + path + ": [...]}}]",
                 )
