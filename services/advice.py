@@ -100,11 +100,12 @@ class Advice:
         for paths, idle in self._idle.items():
             repeated = idle.groups - len(idle.different)
             if repeated:
-                path = paths[0]
+                path, why = paths[0], " and ".join(idle.reasons)
+                change = "changes" if len(paths) == 1 else "change"
                 yield Problem(
                     pointer=pointer_to(self._spec, path),
                     code="axis_without_effect",
-                    message=f"{' and '.join(paths)} change{'s' * (len(paths) == 1)} nothing with {' and '.join(idle.reasons)}: "
+                    message=f"{' and '.join(paths)} {change} nothing with {why}: "
                     f"{repeated:,} of {self._groups:,} configurations repeat others",
                     hint="vary it in a branch: when: [{if: {...}, grid: {" + path + ": [...]}}]",
                 )

@@ -64,7 +64,7 @@ def show_plan(answer: dict[str, Any], path: Path, output: Format) -> None:
             ["rows", f"{cost['metric_rows'] + cost['trace_rows']:,}", f"about {_size(cost['bytes_estimate'])}"],
             ["time", *_time(cost["estimate"])],
         ]
-        show(["", "", ""], rows, output)
+        show(["cost", "amount", ""], rows, output)
     tell(answer["warnings"], path, kind="warning: ")
 
 
@@ -113,7 +113,8 @@ def _time(estimate: dict[str, Any]) -> tuple[str, str]:
         return "unknown", "nothing was measured yet"
     if estimate["seconds"] is None:
         return _duration(estimate["worker_seconds"]), f"on one worker, as none is there now; {estimate['basis']}"
-    return _duration(estimate["seconds"]), f"on {estimate['workers']} workers, {estimate['basis']}"
+    workers = f"{estimate['workers']} worker{'s' * (estimate['workers'] != 1)}"
+    return _duration(estimate["seconds"]), f"on {workers}, {estimate['basis']}"
 
 
 def _duration(seconds: float) -> str:
