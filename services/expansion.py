@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeGuard
 
 from pydantic import ValidationError
@@ -45,8 +46,8 @@ def parse(document: object) -> SweepSpec:
     except ValidationError as error:
         problems = translated(error, SweepSpec)
         rest = _without_what_is_wrong(document, error) if len(problems) < MAX_PROBLEMS else None
-        raise InvalidSpec(_told([*problems, *(checks.problems(rest) if rest else ())])) from None
-    if problems := list(checks.problems(spec)):
+        raise InvalidSpec(_told([*problems, *_checked(rest)])) from None
+    if problems := _checked(spec):
         raise InvalidSpec(_told(problems))
     return spec
 
@@ -143,6 +144,10 @@ def _branch(document: object) -> WhenSpec:
         return WhenSpec.model_validate(document)
     except ValidationError:
         return WhenSpec.model_construct(if_={}, grid={}, zip={})
+
+
+def _checked(spec: SweepSpec | None) -> list[Problem]:
+    return list(islice(checks.problems(spec), MAX_PROBLEMS)) if spec else []
 
 
 def _told(problems: list[Problem]) -> list[Problem]:

@@ -13,6 +13,7 @@ from services.domain.spec.schema import paths
 MAX_PROBLEMS = 100
 """More are not told: nobody reads them."""
 _FEW = 30
+_NUMBERS = {"int", "float"}
 
 
 def translated(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
@@ -97,6 +98,8 @@ def _problem(entry: Any, model: type[BaseModel]) -> Problem:
             hint = did_you_mean(str(entry["input"]), allowed)
         case "int_type" | "float_type" | "string_type" | "bool_type":
             message = f"{message}, not {_told(entry['input'])}"
+        case "model_type" | "dict_type":
+            message = f"it must be an object, not {_told(entry['input'])}"
         case "list_type" if not isinstance(entry["input"], dict | list):
             message, hint = f"{message}, not {_told(entry['input'])}", f"write [{_told(entry['input'], bare=True)}]"
     return Problem(pointer=json_pointer(location), code=entry["type"], message=message, hint=hint)
@@ -110,7 +113,7 @@ def _told(value: object, *, bare: bool = False) -> str:
 
 def _is_union_branch(part: object) -> bool:
     """Pydantic names the branch of a union in its locations; that name is not in the document."""
-    return isinstance(part, str) and ("[" in part or "(" in part or part in {"float", "int"})
+    return isinstance(part, str) and ("[" in part or "(" in part or part.removeprefix("constrained-") in _NUMBERS)
 
 
 def _fields_at(model: type[BaseModel], path: list[Any]) -> list[str]:

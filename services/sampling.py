@@ -15,7 +15,7 @@ from services.domain.errors import InvalidSpec, Problem
 from services.domain.spec import Choice, Distribution, IntUniform, LogUniform, RandomSpec, Uniform
 from services.domain.spec.axes import identity
 
-_TRIES = 1000
+_TRIES = 100_000
 _PARTS = 10**6
 _EXACT = Context(prec=20)
 _ROUNDED = Context(prec=6)

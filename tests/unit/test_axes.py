@@ -54,6 +54,7 @@ def test_whole_ends_give_whole_numbers() -> None:
         ({"linear": [0, 1, 2.5]}, "points", "/linear"),
         ({"linear": [0, 1, 10**9]}, "points", "/linear"),
         ({"linear": [1, 1, 3]}, "empty_interval", "/linear"),
+        ({"linear": [0, 10**400, 3]}, "less_than_equal", "/linear/1"),  # no number of a computer
         ({"log": [0, 1, 3]}, "log_of_zero", "/log"),
         ({"log": [-1, 1, 3]}, "log_of_zero", "/log"),
         ({"geometric": [1, 2, 3]}, "unknown_range", ""),

@@ -157,6 +157,7 @@ def _branch(conditions: dict[str, Any], **axes: Any) -> dict[str, Any]:
     ("when", "pointer", "code"),
     [
         ([{"grid": {"train.lr": [1]}}], "/when/0/if", "missing"),
+        (["dfa"], "/when/0", "model_type"),
         ([_branch({})], "/when/0/if", "too_short"),
         ([_branch({"rule.name": ["dfa"]})], "/when/0", "empty_branch"),
         ([_branch({"rule.nam": ["dfa"]}, grid={"train.lr": [1]})], "/when/0/if/rule.nam", "unknown_path"),

@@ -17,7 +17,8 @@ _EXACT = decimal.Context(prec=30)
 _ROUNDED = decimal.Context(prec=15)
 _MAX_POINTS = 10_000
 
-Number = int | float
+Whole = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+Number = Whole | float
 
 
 def _range_is_finite(range_: list[Number]) -> list[Number]:
@@ -93,9 +94,6 @@ class LogAxis(SpecModel):
         return [first, *(_number(*value.as_integer_ratio(), whole) for value in between), last]
 
 
-_RANGES: TypeAdapter[RangeAxis | LinearAxis | LogAxis]
-
-
 def _form(value: object) -> str | None:
     """The one key of `{range: ...}` and its like. Tags stand in parentheses: they are no part of a location."""
     match value:
@@ -105,6 +103,21 @@ def _form(value: object) -> str | None:
             return f"({next(iter(type(value).model_fields))})"
         case _:
             return None
+
+
+_RANGES: TypeAdapter[RangeAxis | LinearAxis | LogAxis] = TypeAdapter(
+    Annotated[
+        Annotated[RangeAxis, Tag("(range)")]
+        | Annotated[LinearAxis, Tag("(linear)")]
+        | Annotated[LogAxis, Tag("(log)")],
+        Discriminator(
+            _form,
+            custom_error_type="unknown_range",
+            custom_error_message="write a list, or one of {range: [first, last, step]}, "
+            "{linear: [first, last, how many]}, {log: [first, last, how many]}",
+        ),
+    ]
+)
 
 
 def _written_out(values: object) -> object:
@@ -161,7 +174,7 @@ class LogUniform(SpecModel):
 class IntUniform(SpecModel):
     """Any whole number of the interval is as likely, both ends among them."""
 
-    int_uniform: Annotated[list[int], _TWO, AfterValidator(_is_interval)]
+    int_uniform: Annotated[list[Whole], _TWO, AfterValidator(_is_interval)]
 
 
 class Choice(SpecModel):
@@ -182,20 +195,6 @@ Distribution = Annotated[
         "{choice: [...]}",
     ),
 ]
-
-_RANGES = TypeAdapter(
-    Annotated[
-        Annotated[RangeAxis, Tag("(range)")]
-        | Annotated[LinearAxis, Tag("(linear)")]
-        | Annotated[LogAxis, Tag("(log)")],
-        Discriminator(
-            _form,
-            custom_error_type="unknown_range",
-            custom_error_message="write a list, or one of {range: [first, last, step]}, "
-            "{linear: [first, last, how many]}, {log: [first, last, how many]}",
-        ),
-    ]
-)
 
 # A path of dots into the configuration of a trial: `rule.feedback.scale`.
 AxisPath = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[a-z_]+(\.[a-z_]+)*$")]
