@@ -42,7 +42,11 @@ class Route:
     """Only owners of what the path names and admins may call it."""
 
     def url(self, sweep_id: int, trial_id: int) -> str:
-        return self.path.replace("{sweep_id}", str(sweep_id)).replace("{trial_id}", str(trial_id)).format(token_id=1, webhook_id=1)
+        return (
+            self.path.replace("{sweep_id}", str(sweep_id))
+            .replace("{trial_id}", str(trial_id))
+            .format(token_id=1, webhook_id=1)
+        )
 
 
 def routes(app: FastAPI) -> Iterator[Route]:
