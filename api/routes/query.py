@@ -10,7 +10,7 @@ from api.auth import FEW, READ, SQL
 from api.body import body_of, document, validated
 from api.deps import Reader
 from services import query
-from services.domain.spec import SweepSpec
+from services.domain.spec.schema import json_schema
 
 router = APIRouter(tags=["sql"])
 
@@ -50,4 +50,4 @@ def run(
 @router.get("/schema", operation_id="get_spec_schema", dependencies=[READ])
 def schema() -> dict[str, Any]:
     """JSON Schema of a sweep spec, for editors."""
-    return SweepSpec.model_json_schema()
+    return json_schema()
