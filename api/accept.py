@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from api.schemas import ProblemDocument
+from api.errors import MEDIA_TYPE
 
 T = TypeVar("T")
-NO_SUCH_FORM: dict[str, Any] = {"model": ProblemDocument, "description": "There is none of the forms in `Accept`"}
+NO_SUCH_FORM: dict[str, Any] = {
+    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
+    "description": "There is none of the forms in `Accept`",
+}
 """What OpenAPI says of an answer that comes in several."""
 
 

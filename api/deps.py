@@ -73,8 +73,9 @@ Transaction = Annotated[Session, Depends(transaction, scope="function")]
 Reader = Annotated[Engine, Depends(reader)]
 Exporter = Annotated[Engine, Depends(exporter)]
 CursorId = Annotated[int | None, Depends(cursor_id)]
-Limit = Annotated[int, Query(ge=1, le=1000, description="Rows per page."), BeforeValidator(_digits)]
+Digits = BeforeValidator(_digits)
+Limit = Annotated[int, Query(ge=1, le=1000, description="Rows per page."), Digits]
 IdempotencyKey = Annotated[
     str | None, Header(min_length=1, max_length=200, description="Your repeats under it return the same sweep.")
 ]
-Id = Annotated[int, Path(ge=1, le=MAX_ID), BeforeValidator(_digits)]
+Id = Annotated[int, Path(ge=1, le=MAX_ID), Digits]

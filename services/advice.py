@@ -57,8 +57,6 @@ class Advice:
         train, data = config.train, config.data
         if train.optimizer == "sgd" and train.reduction == "sum" and train.batch_size > 1:
             self._note("summed_rate", config, train.lr * train.batch_size, above=_LARGE_RATE)
-        if data.name != "teacher":
-            self._note("batch_exceeds_data", config, train.batch_size / data.train_count, above=1)
         self._note("no_training", config, train.epochs == 0)
         self._note("few_trace_points", config, _FEW_POINTS / self._trace_points(config), above=1)
         self._note("clean_test_labels", config, data.label_noise if data.label_noise_on == "train" else 0)
@@ -132,7 +130,7 @@ class Advice:
 
     def _told(self, code: str, config: TrialConfig) -> tuple[str, str, str | None] | None:
         """The path to blame, what to say of it, and what to write."""
-        train, data = config.train, config.data
+        train = config.train
         match code:
             case "summed_rate":
                 return (
@@ -140,12 +138,6 @@ class Advice:
                     f"lr {train.lr:g} on gradients summed over {train.batch_size} samples steps like "
                     f"{train.lr * train.batch_size:g} on their mean",
                     "train.reduction: mean, if the mean is meant",
-                )
-            case "batch_exceeds_data":
-                return (
-                    "train.batch_size",
-                    f"a batch of {train.batch_size:,} is all {data.train_count:,} training samples, every step",
-                    None,
                 )
             case "no_training":
                 return "train.epochs", "0 epochs train nothing: step 0 alone is measured", None

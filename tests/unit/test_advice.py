@@ -29,7 +29,6 @@ SNAPSHOTS = {"snapshots_per_decade": 1}
     [
         ({"base": {"train": {"lr": 0.1}}}, "summed_rate", "/base/train/lr"),
         ({"grid": {"train.lr": [0.001, 0.1, 0.01]}}, "summed_rate", "/grid/train.lr/1"),
-        ({"base": {"train": {"batch_size": 1438}}}, "batch_exceeds_data", "/base/train/batch_size"),
         ({"base": {"train": {"epochs": 0}}}, "no_training", "/base/train/epochs"),
         ({"base": {"trace": {"points_per_decade": 1}}}, "few_trace_points", "/base/trace/points_per_decade"),
         ({"base": NOISE, "grid": RULES}, "clean_test_labels", "/base/data/label_noise"),
