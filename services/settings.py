@@ -30,6 +30,8 @@ class Settings:
     ray_address: str | None
     max_workers: int | None
     """Workers to ask an autoscaling cluster for."""
+    query_time: timedelta
+    """How long one query of a user may take."""
     executor: str
     """`ray`, or `inline` to train in the dispatcher's own process."""
 
@@ -54,5 +56,6 @@ class Settings:
             cache=Path(env.get("ALIGNSWEEP_CACHE") or platformdirs.user_cache_path("alignsweep")),
             ray_address=env.get("RAY_ADDRESS") or None,
             max_workers=int(env["ALIGNSWEEP_MAX_WORKERS"]) if env.get("ALIGNSWEEP_MAX_WORKERS") else None,
+            query_time=timedelta(seconds=float(env.get("ALIGNSWEEP_QUERY_SECONDS") or 30)),
             executor=env.get("ALIGNSWEEP_EXECUTOR") or "ray",
         )

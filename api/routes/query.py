@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 
 from api import schemas
 from api.body import body_of, document, validated
@@ -14,10 +14,11 @@ router = APIRouter(tags=["sql"])
 
 
 @router.post("/query", operation_id="run_query", openapi_extra=body_of("Question"))
-def run(body: Annotated[object, Depends(document)], reader: Reader) -> schemas.QueryAnswer:
+def run(body: Annotated[object, Depends(document)], reader: Reader, request: Request) -> schemas.QueryAnswer:
     """Run one query over the public views, as a role that can read them and nothing else."""
     question = validated(schemas.Question, body)
-    result = query.run_query(reader, question.sql, max_rows=question.max_rows)
+    limits = query.QueryLimits(time=request.app.state.settings.query_time)
+    result = query.run_query(reader, question.sql, max_rows=question.max_rows, limits=limits)
     return schemas.QueryAnswer(
         columns=result.columns,
         rows=result.rows,

@@ -10,6 +10,7 @@ from api.auth import Owner
 from api.body import body_of, document, validated
 from api.deps import CursorId, Id, Limit, Transaction, make_cursor
 from services import control, results, sweeps
+from services import curves as read_curves
 from services.domain.spec import SweepSpec
 from services.domain.states import SweepState, TrialState
 from services.expansion import parse
@@ -24,6 +25,11 @@ EXAMPLE = {
 }
 _SPEC: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/SweepSpec"}, "example": EXAMPLE}
 _BODY = {"requestBody": {"required": True, "content": {"application/json": _SPEC, "application/yaml": _SPEC}}}
+
+MaxPoints = Annotated[
+    int | None,
+    Query(ge=2, le=100_000, description="At most so many steps of each group, the first and the last among them."),
+]
 
 
 @router.post(
@@ -138,12 +144,12 @@ def stats(sweep_id: Id, session: Transaction) -> schemas.Rows:
 
 
 @router.get("/{sweep_id}/alignment", operation_id="get_sweep_alignment")
-def alignment(sweep_id: Id, session: Transaction) -> schemas.Rows:
+def alignment(sweep_id: Id, session: Transaction, max_points: MaxPoints = None) -> schemas.Curves:
     """Alignment by group, step and layer: n, mean, standard deviation over seeds."""
-    return schemas.Rows(items=results.alignment(session, sweep_id))
+    return schemas.Curves.model_validate(read_curves.alignment(session, sweep_id, max_points=max_points))
 
 
 @router.get("/{sweep_id}/curves", operation_id="get_sweep_curves")
-def curves(sweep_id: Id, session: Transaction) -> schemas.Rows:
+def curves(sweep_id: Id, session: Transaction, max_points: MaxPoints = None) -> schemas.Curves:
     """Losses and accuracies by group and step: n, mean, standard deviation over seeds."""
-    return schemas.Rows(items=results.curves(session, sweep_id))
+    return schemas.Curves.model_validate(read_curves.curves(session, sweep_id, max_points=max_points))

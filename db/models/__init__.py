@@ -6,6 +6,7 @@ from db.models.checkpoint import Checkpoint
 from db.models.event import Event
 from db.models.group import Group, GroupParam
 from db.models.pack import Pack
+from db.models.rollup import GroupCurve, GroupTrace, RollupDue
 from db.models.snapshot import ComparisonDue, ParameterCosine, Snapshot
 from db.models.sweep import Sweep, SweepError
 from db.models.token import Token
@@ -21,12 +22,15 @@ __all__ = [
     "Dispatcher",
     "Event",
     "Group",
+    "GroupCurve",
     "GroupParam",
+    "GroupTrace",
     "LayerSummary",
     "Metric",
     "OrderParameter",
     "Pack",
     "ParameterCosine",
+    "RollupDue",
     "Snapshot",
     "Sweep",
     "SweepError",

@@ -1,0 +1,132 @@
+-- Views of traces, over its partitions; and curves of groups, which are kept once their sweep is over.
+
+-- Alignment of every layer against the step.
+CREATE OR REPLACE VIEW v_alignment AS
+SELECT
+    trials.sweep_id, trials.id AS trial_id, trials.group_id, trials.seed,
+    groups.config #>> '{rule,name}' AS rule,
+    traces.step, traces.layer, traces.weight_alignment, traces.gradient_alignment, traces.weight_gradient_alignment,
+    traces.delta_norm_ratio, traces.weight_norm, traces.update_norm,
+    traces.delta_effective_rank, traces.alignment_condition, traces.alignment_identity
+FROM trials JOIN groups ON groups.id = trials.group_id JOIN traces ON traces.trial_id = trials.id;
+
+-- When each layer aligns and when the loss falls, in trace points of each succeeded trial. `aligned_at_step`: first step
+-- whose gradient alignment is at least half of the layer's maximum; `loss_halved_at_step`: first step at which half of
+-- the whole fall of the training loss is done.
+CREATE OR REPLACE VIEW v_phases AS
+SELECT
+    trials.sweep_id, trials.id AS trial_id, trials.group_id, trials.seed,
+    groups.config #>> '{rule,name}' AS rule,
+    aligned.layer, aligned.gradient_alignment_max, aligned.aligned_at_step, fallen.loss_halved_at_step,
+    aligned.aligned_at_step <= fallen.loss_halved_at_step AS aligns_first
+FROM trials
+JOIN groups ON groups.id = trials.group_id
+CROSS JOIN LATERAL (
+    SELECT
+        layer, max(best) AS gradient_alignment_max,
+        min(step) FILTER (WHERE gradient_alignment >= 0.5 * best AND best > 0) AS aligned_at_step
+    FROM (
+        SELECT layer, step, gradient_alignment, max(gradient_alignment) OVER (PARTITION BY layer) AS best
+        FROM traces WHERE trial_id = trials.id AND gradient_alignment IS NOT NULL
+    ) AS points
+    GROUP BY layer
+) AS aligned
+CROSS JOIN LATERAL (
+    SELECT min(step) FILTER (WHERE train_loss <= (first_loss + least) / 2) AS loss_halved_at_step
+    FROM (
+        SELECT step, train_loss, min(train_loss) OVER () AS least,
+            first_value(train_loss) OVER (ORDER BY step) AS first_loss
+        FROM metrics WHERE trial_id = trials.id
+    ) AS points
+) AS fallen
+WHERE trials.state = 'succeeded';
+
+-- The invariants of the queue, each with the number of violations (0 when all is well) and the id of one.
+CREATE OR REPLACE VIEW v_doctor AS
+SELECT 'ends_once' AS invariant,
+    'every end of a trial is one event: as many as there are retries, and one more when it is over' AS meaning,
+    count(*) AS violations, min(id) AS example
+FROM trials
+CROSS JOIN LATERAL (
+    SELECT
+        count(*) FILTER (WHERE kind IN ('trial.succeeded', 'trial.failed', 'trial.cancelled')) AS ends,
+        count(*) FILTER (WHERE kind = 'trial.retried') AS retries
+    FROM events WHERE trial_id = trials.id
+) AS told
+WHERE told.ends <> told.retries + (trials.state IN ('succeeded', 'failed', 'cancelled'))::int
+UNION ALL
+SELECT 'success_is_whole', 'a completed trial has a summary, and one row per layer at each of its trace points',
+    count(*), min(trials.id)
+FROM trials
+LEFT JOIN trial_summaries AS summary ON summary.trial_id = trials.id
+LEFT JOIN LATERAL (
+    SELECT count(*) AS points, max(step) AS last_step FROM metrics WHERE trial_id = trials.id
+) AS measured ON true
+LEFT JOIN LATERAL (
+    SELECT count(*) AS rows, count(DISTINCT step) AS points, count(DISTINCT layer) AS layers
+    FROM traces WHERE trial_id = trials.id
+) AS traced ON true
+WHERE trials.state = 'succeeded'
+    AND (
+        summary.trial_id IS NULL
+        OR summary.trace_points <> measured.points
+        OR traced.points <> measured.points
+        OR traced.rows <> traced.points * traced.layers
+        OR trials.reason = 'completed' AND measured.last_step IS DISTINCT FROM summary.steps
+    )
+UNION ALL
+SELECT 'only_the_started_are_measured', 'no trial has measurements that was never claimed', count(*), min(trials.id)
+FROM trials
+WHERE trials.started_at IS NULL AND EXISTS (SELECT FROM metrics WHERE trial_id = trials.id)
+UNION ALL
+SELECT 'running_under_a_lease', 'what runs, runs under a pack whose lease has not long expired', count(*), min(trials.id)
+FROM trials LEFT JOIN packs ON packs.id = trials.pack_id
+WHERE trials.state = 'running' AND (packs.state IS DISTINCT FROM 'running' OR packs.lease_until < now() - interval '30 s')
+UNION ALL
+SELECT 'attempts_end', 'the attempts of a trial that does not run have all ended', count(*), min(trials.id)
+FROM trials JOIN attempts ON attempts.trial_id = trials.id
+WHERE attempts.finished_at IS NULL AND attempts.pack_id IS DISTINCT FROM trials.pack_id
+UNION ALL
+SELECT 'attempts_within_bounds', 'no trial was charged more attempts than it may have', count(*), min(id)
+FROM trials WHERE attempts > max_attempts OR attempts < 0
+UNION ALL
+SELECT 'all_trials_are_there', 'a sweep has as many trials as were submitted', count(*), min(sweeps.id)
+FROM sweeps
+WHERE sweeps.trial_count <> (SELECT count(*) FROM trials WHERE sweep_id = sweeps.id)
+UNION ALL
+SELECT 'sweeps_end_with_their_trials', 'a sweep is over when, and only when, all its trials are', count(*), min(sweeps.id)
+FROM sweeps
+WHERE (sweeps.state IN ('queued', 'running', 'paused'))
+    <> EXISTS (SELECT FROM trials WHERE sweep_id = sweeps.id AND state IN ('queued', 'running'));
+
+-- Curves over the seeds of each group; n counts the trials that have reached the step.
+CREATE OR REPLACE VIEW v_group_curves AS
+SELECT
+    groups.sweep_id, kept.group_id, groups.config #>> '{rule,name}' AS rule, kept.step, kept.epoch, kept.n,
+    kept.train_loss_mean, kept.train_loss_sd, kept.test_loss_mean, kept.test_loss_sd,
+    kept.train_accuracy_mean, kept.train_accuracy_sd, kept.test_accuracy_mean, kept.test_accuracy_sd,
+    kept.gradient_alignment_mean, kept.gradient_alignment_sd, kept.weight_alignment_mean, kept.weight_alignment_sd
+FROM group_curves AS kept JOIN groups ON groups.id = kept.group_id
+UNION ALL
+SELECT
+    groups.sweep_id, groups.id, groups.config #>> '{rule,name}', metrics.step, min(epoch), count(*),
+    avg(train_loss), stddev_samp(train_loss), avg(test_loss), stddev_samp(test_loss),
+    avg(train_accuracy), stddev_samp(train_accuracy), avg(test_accuracy), stddev_samp(test_accuracy),
+    avg(gradient_alignment), stddev_samp(gradient_alignment), avg(weight_alignment), stddev_samp(weight_alignment)
+FROM groups JOIN trials ON trials.group_id = groups.id JOIN metrics ON metrics.trial_id = trials.id
+WHERE NOT groups.rolled_up
+GROUP BY groups.id, metrics.step;
+
+-- Alignment of every layer against the step over the seeds of each group.
+CREATE OR REPLACE VIEW v_group_alignment_curves AS
+SELECT
+    groups.sweep_id, kept.group_id, groups.config #>> '{rule,name}' AS rule, kept.step, kept.layer, kept.n,
+    kept.gradient_alignment_mean, kept.gradient_alignment_sd, kept.weight_alignment_mean, kept.weight_alignment_sd
+FROM group_traces AS kept JOIN groups ON groups.id = kept.group_id
+UNION ALL
+SELECT
+    groups.sweep_id, groups.id, groups.config #>> '{rule,name}', traces.step, traces.layer, count(*),
+    avg(gradient_alignment), stddev_samp(gradient_alignment), avg(weight_alignment), stddev_samp(weight_alignment)
+FROM groups JOIN trials ON trials.group_id = groups.id JOIN traces ON traces.trial_id = trials.id
+WHERE NOT groups.rolled_up
+GROUP BY groups.id, traces.step, traces.layer;
