@@ -1,9 +1,9 @@
 """What the API answers."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 
 from services.domain.states import SweepState, TrialState
 
@@ -231,7 +231,9 @@ class Question(BaseModel):
 
 class QueryAnswer(Answer):
     columns: list[str]
-    rows: list[list[Any]] = Field(description="NaN and infinities, dates and bytes (base64) come as text.")
+    rows: Annotated[list[list[Any]], SkipValidation] = Field(
+        description="NaN and infinities, dates and bytes (base64) come as text."
+    )
     truncated: bool = Field(description="There were more rows than `max_rows`, or than fit into 16 MiB.")
     elapsed_seconds: float
 

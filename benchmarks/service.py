@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -40,6 +40,7 @@ from benchmarks.dispatching import (
 )
 from benchmarks.simulated import Script
 from benchmarks.watching import cpu_by_process, cpu_seconds, peak, resident, spent
+from db.session import reader_url
 from tests.ports import free_port
 
 Section = Callable[["Bench"], dict[str, Any]]
@@ -89,7 +90,7 @@ def submit_through_api(server: Server, folder: Path) -> tuple[str, dict[str, Any
         "grid": {"train.lr": [0.001 + 1e-6 * n for n in range(1000)]},
         "seeds": {"count": 100},
     }
-    with _api(server.url_of(name), folder) as (url, pid):
+    with served(server.url_of(name), folder) as (url, pid):
         before, cpu, server_cpu = resident(pid), cpu_seconds(pid), cpu_by_process(server.pid)
         started = time.perf_counter()
         answer = httpx.post(f"{url}/api/v1/sweeps", json=document, timeout=120).raise_for_status().json()
@@ -190,6 +191,22 @@ def heartbeat(bench: Bench) -> dict[str, Any]:
     }
 
 
+def sandbox(bench: Bench) -> dict[str, Any]:
+    """Claims as in the section on claims, while users' SQL does its worst."""
+    from benchmarks.sandbox import besieged
+
+    rates: dict[str, float] = {}
+    for name in ("alone", "besieged", "alone again"):
+        with bench.server.database(bench.submitted) as url:
+            queueing.analyze(url)
+            reader = reader_url(url, password=None)
+            with besieged(reader) if name == "besieged" else nullcontext():
+                [answer] = together(1, queueing.claim_and_finish, url, bench.server.pid, timedelta(seconds=8))
+        rates[name] = round(answer["trials/s"])
+    ratio = rates["besieged"] / ((rates["alone"] + rates["alone again"]) / 2)
+    return {**{f"trials/s, {name}": rate for name, rate in rates.items()}, "besieged over alone": round(ratio, 2)}
+
+
 SECTIONS: dict[str, Section] = {
     "claims": claims,
     "ingest": ingest,
@@ -197,6 +214,7 @@ SECTIONS: dict[str, Section] = {
     "memory": memory,
     "heartbeat": heartbeat,
     "scaling": scaling,
+    "sandbox": sandbox,
 }
 
 
@@ -240,7 +258,7 @@ def _time(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _api(database_url: str, home: Path) -> Iterator[tuple[str, int]]:
+def served(database_url: str, home: Path) -> Iterator[tuple[str, int]]:
     """The API's process on this database: its URL and process id."""
     port = free_port()
     environment = {

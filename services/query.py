@@ -5,7 +5,7 @@ read-only transaction, limits of time and memory, and as many rows as fit. Nothi
 import base64
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -16,18 +16,17 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg.abc import Transformer as Loader
 from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus, Format
 from sqlalchemy import Engine
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from db.confinement import confine
+from db.priority import give_way
 from services.domain.errors import DatabaseUnavailable, QueryRejected
 
 _GRACE = timedelta(seconds=2)  # past the server's own time limit, before the watchdog looks
-_CELL_BYTES = 8  # of memory, at the least, beyond a cell's text
+_CELL_BYTES = 16  # of memory, at the least, beyond a cell's text
 _DEPTH = 100  # of JSON in a cell; beyond it is text
 
 # A field of a record as PostgreSQL writes it: nothing, quoted with doubled quotes and backslashes, or plain.
@@ -41,8 +40,6 @@ class QueryLimits:
     time: timedelta = timedelta(seconds=30)
     answer_bytes: int = 2**24
     """Of rows as text, with a few bytes for each cell."""
-    server_bytes: int = 2**29
-    """Memory of the server's process, where it runs on this machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +57,7 @@ def run_query(reader: Engine, sql: str, *, max_rows: int, limits: QueryLimits | 
     limits = limits or QueryLimits()
     started = monotonic()
     with _connected(reader) as connection:
-        confine(connection, limits.server_bytes)
+        give_way(connection)
         with _cancelled_after(connection, limits.time + _GRACE):
             connection.execute("SET TRANSACTION READ ONLY")
             connection.execute(f"SET LOCAL statement_timeout = {round(limits.time.total_seconds() * 1000)}")
@@ -72,9 +69,12 @@ def run_query(reader: Engine, sql: str, *, max_rows: int, limits: QueryLimits | 
         truncated = bool(lines) and lines[-1][0] is None
         if truncated:
             lines.pop()
-        loader = Transformer(connection)
-        loader.set_loader_types(types, Format.TEXT)
-        rows = [_row(loader, _fields(line.encode(), len(columns))) for (line,) in lines]
+        transformer = Transformer(connection)
+        readers = [_reader(transformer.get_loader(oid, Format.TEXT).load) for oid in types]
+        rows = [
+            [read(field) for read, field in zip(readers, _fields(line.encode(), len(columns)), strict=True)]
+            for (line,) in lines
+        ]
     return QueryResult(
         columns=columns, rows=rows, truncated=truncated, elapsed=timedelta(seconds=monotonic() - started)
     )
@@ -147,21 +147,18 @@ def _fields(record: bytes, columns: int) -> list[bytes | None]:
     return found
 
 
-def _row(loader: Loader, fields: Sequence[bytes | None]) -> list[Any]:
-    try:
-        return [_json_safe(value, _DEPTH) for value in loader.load_sequence(fields)]
-    except (psycopg.Error, ValueError, RecursionError):  # dates beyond Python's, JSON that Python cannot hold, ...
-        return [_cell(loader, fields, place) for place in range(len(fields))]
+def _reader(load: Callable[[bytes], Any]) -> Callable[[bytes | None], Any]:
+    """From the text of a cell to a JSON-safe value; the text itself, where Python or JSON have nothing for it."""
 
+    def read(field: bytes | None) -> Any:
+        if field is None:
+            return None
+        try:
+            return _json_safe(load(field), _DEPTH)
+        except (psycopg.Error, ValueError, RecursionError):  # dates beyond Python's, JSON nested too deeply, ...
+            return field.decode()
 
-def _cell(loader: Loader, fields: Sequence[bytes | None], place: int) -> Any:
-    """One value of a row; as PostgreSQL writes it, where Python has nothing for it."""
-    alone: list[bytes | None] = [None] * len(fields)
-    alone[place] = fields[place]
-    try:
-        return _json_safe(loader.load_sequence(alone)[place], _DEPTH)
-    except (psycopg.Error, ValueError, RecursionError):
-        return (fields[place] or b"").decode()
+    return read
 
 
 def _json_safe(value: Any, depth: int) -> Any:
@@ -169,8 +166,10 @@ def _json_safe(value: Any, depth: int) -> Any:
     RecursionError for what JSON cannot carry at all.
     """
     match value:
-        case float() if not math.isfinite(value):
-            return str(value)
+        case bool() | int():
+            return value
+        case float():
+            return value if math.isfinite(value) else str(value)
         case str():
             value.encode()  # not lone surrogates
             return value
@@ -189,7 +188,7 @@ def _json_safe(value: Any, depth: int) -> Any:
             return [_json_safe(item, depth - 1) for item in value]
         case dict():
             return {_json_safe(str(key), 1): _json_safe(item, depth - 1) for key, item in value.items()}
-        case None | bool() | int() | float():
-            return value
+        case None:
+            return None
         case _:
             return str(value)

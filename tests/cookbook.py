@@ -3,6 +3,7 @@
 import re
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -87,6 +88,7 @@ def renew(answer_to: Callable[[str], QueryResult]) -> None:
     BOOK.write_text(_RECIPE.sub(renewed, BOOK.read_text()))
 
 
+@contextmanager
 def quickstart(folder: Path) -> Iterator[Engine]:
     """The reader's engine of a database with the quickstart's sweep, trained."""
     with EmbeddedPostgres.start(folder) as database:
@@ -98,9 +100,8 @@ def quickstart(folder: Path) -> Iterator[Engine]:
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        for reader in quickstart(Path(folder)):
-            renew(lambda sql: run_query(reader, sql, max_rows=100))
+    with tempfile.TemporaryDirectory() as folder, quickstart(Path(folder)) as reader:
+        renew(lambda sql: run_query(reader, sql, max_rows=100))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Every query of the cookbook runs as the reader, and answers in the columns that the page shows."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
