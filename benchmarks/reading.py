@@ -7,6 +7,7 @@ while a dispatcher records. The targets stand beside the figures.
 
 import argparse
 import json
+import logging
 import os
 import random
 import shutil
@@ -27,6 +28,7 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 import psycopg
+import structlog
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
@@ -251,6 +253,7 @@ def _at_rate(address: str, sweep: Load, waiting: int, rate: int, seconds: float)
 
 def _record(url: str, folder: Path, stop: threading.Event, recorded: list[float]) -> None:
     engine = make_engine(url)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     executor = SimulatedExecutor(4, Script(chunks=8, points=8, layers=4, duration=timedelta(seconds=2)))
     dispatcher = Dispatcher(engine=engine, executor=executor, store=Store(str(folder / "store")), ttl=TTL)
     rows = text("SELECT coalesce(sum(rows), 0) FROM packs")

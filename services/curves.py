@@ -122,13 +122,14 @@ def _thinned(kept: str, table: str, place: tuple[str, str], measured: tuple[str,
         WITH shown AS (SELECT * FROM unnest(:groups ::bigint[], :steps ::bigint[]) AS point(group_id, step))
         SELECT group_id, step, {other}, n, {statistics} FROM shown JOIN {kept} USING (group_id, step)
         UNION ALL
-        SELECT shown.group_id, step, {second}, count(*), {computed}
+        SELECT shown.group_id, shown.step, {second}, count(*), {computed}
         FROM shown
         JOIN groups ON groups.id = shown.group_id AND NOT groups.rolled_up
         JOIN trials ON trials.group_id = groups.id
-        JOIN {table} AS rows USING (step)
-        WHERE rows.trial_id = trials.id
-        GROUP BY shown.group_id, step{by}
+        CROSS JOIN LATERAL (
+            SELECT * FROM {table} WHERE trial_id = trials.id AND step = shown.step OFFSET 0
+        ) AS rows
+        GROUP BY shown.group_id, shown.step{by}
     """
 
 

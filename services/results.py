@@ -71,11 +71,18 @@ def trials(
 ) -> list[TrialRow]:
     """Trials of a sweep with ids above `after`, in the order of expansion. Raises NotFound."""
     _require_sweep(session, sweep_id)
-    # Ids and positions grow together, and positions have an index by sweep.
+    # Ids and positions grow together, and positions have an index by sweep. The page is found first, then read.
     rows = session.execute(
-        text(f"""{_TRIAL} WHERE sweep_id = :sweep
-            AND position > coalesce((SELECT position FROM trials WHERE id = :after AND sweep_id = :sweep), -1)
-            AND state = coalesce(:state ::text, state) ORDER BY position LIMIT :limit"""),
+        text(f"""
+            WITH page AS MATERIALIZED (
+                SELECT id FROM trials
+                WHERE sweep_id = :sweep {"AND state = :state" if state else ""}
+                    AND position > coalesce((SELECT position FROM trials WHERE id = :after AND sweep_id = :sweep), -1)
+                ORDER BY position
+                LIMIT :limit
+            )
+            {_TRIAL} WHERE trial_id = ANY(ARRAY(SELECT id FROM page)) ORDER BY position
+        """),
         {"sweep": sweep_id, "after": after, "state": state, "limit": limit},
     )
     return [_trial_row(row) for row in rows]

@@ -22,8 +22,15 @@ SMALL = {
         "model.hidden": [[64], [64, 64, 64]],
         "rule.name": ["bp", "fa", "dfa", "shallow"],
     },
-    "seeds": {"count": 4},
+    "seeds": {"count": 5},
 }
+
+EMPTY = {
+    "Which seeds diverged, and when?",
+    "Do the seeds of a configuration end in one solution?",
+    "Who waits, and for how long?",
+}
+"""What the quickstart has nothing of."""
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +51,8 @@ def test_a_recipe_answers_in_the_columns_it_shows(trained: Engine, recipe: Recip
     names, _, *rows, count = recipe.answer.splitlines()
     assert found.columns == [name.strip() for name in names.split("|")]
     assert count == f"({len(rows)} rows)"
-    assert bool(rows) <= bool(found.rows) or "90 %" in recipe.question
+    assert bool(rows) == (recipe.question not in EMPTY)
+    assert bool(found.rows) >= bool(rows)
     assert not found.truncated
 
 
@@ -55,14 +63,17 @@ def test_the_cookbook_is_no_smaller_than_it_says() -> None:
 def test_kept_curves_are_what_the_rows_say(trained: Engine, database_server: DatabaseServer) -> None:
     engine = make_engine(database_server.url_of("cookbook"))
     with engine.connect() as connection:
-        for view in ("v_group_curves", "v_group_alignment_curves"):
-            kept = connection.execute(text(f"SELECT * FROM {view} ORDER BY group_id, step, {view}")).all()
+        for view, places in (
+            ("v_group_curves", "group_id, step"),
+            ("v_group_alignment_curves", "group_id, step, layer"),
+        ):
+            kept = connection.execute(text(f"SELECT * FROM {view} ORDER BY {places}")).all()
             connection.execute(text("UPDATE groups SET rolled_up = false"))
             connection.execute(text("DELETE FROM group_curves"))
             connection.execute(text("DELETE FROM group_traces"))
-            computed = connection.execute(text(f"SELECT * FROM {view} ORDER BY group_id, step, {view}")).all()
+            computed = connection.execute(text(f"SELECT * FROM {view} ORDER BY {places}")).all()
             connection.rollback()
             assert len(kept) == len(computed) > 0
             for one, other in zip(kept, computed, strict=True):
-                assert list(one) == pytest.approx(list(other), rel=1e-9, nan_ok=True)
+                assert one._asdict() == pytest.approx(other._asdict(), rel=1e-9)
     engine.dispose()
