@@ -10,13 +10,13 @@ import json
 import logging
 import os
 import random
-import shutil
+import signal
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -144,7 +144,8 @@ def _block(names: list[str], point: int, layer: int, points: int) -> npt.NDArray
 
 def reads(url: str, sweep: Load, waiting: int, seconds: float) -> dict[str, Any]:
     """Milliseconds of what users ask, through the code that answers it. Sweep 1 is `sweep`, `waiting` the large one."""
-    engine, reader = make_engine(url), make_reader_engine(reader_url(url, password=None))
+    engine = make_engine(url, longest_pause=timedelta(hours=1))  # one session rests while others are timed
+    reader = make_reader_engine(reader_url(url, password=None))
     chosen = random.Random(0)
     trial, group = partial(chosen.randint, 1, sweep.trials), partial(chosen.randint, 1, sweep.groups)
     grouped = "SELECT * FROM v_group_alignment_curves WHERE sweep_id = 1 AND group_id = {}"
@@ -287,8 +288,13 @@ def main() -> None:
     options = _options()
     sweep = Load(groups=100, seeds=100, points=max(10, options.rows // (100 * 100 * 4)), layers=4)
     result: dict[str, Any] = {"cores": os.cpu_count()}
-    folder = Path(tempfile.mkdtemp(prefix="alignsweep-reading-", dir=options.folder))
-    with suppress(KeyboardInterrupt), Server.start(folder) as server, server.database() as url:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
+    with (
+        tempfile.TemporaryDirectory(prefix="alignsweep-reading-", dir=options.folder) as home,
+        Server.start(Path(home)) as server,
+        server.database() as url,
+    ):
+        folder = Path(home)
         engine = make_engine(url)
         result["load"] = load(engine, sweep)
         submit(url, groups=1000, seeds=100, hidden=OF_64)
@@ -304,7 +310,6 @@ def main() -> None:
         result["load of the machine, processes"] = round(os.getloadavg()[0], 1)
         _tell(result["api"])
         engine.dispose()
-    shutil.rmtree(folder)
     if options.out:
         options.out.write_text(json.dumps(result, indent=1) + "\n")
 
