@@ -77,7 +77,7 @@ def trials(
             WITH page AS MATERIALIZED (
                 SELECT id FROM trials
                 WHERE sweep_id = :sweep {"AND state = :state" if state else ""}
-                    AND position > coalesce((SELECT position FROM trials WHERE id = :after AND sweep_id = :sweep), -1)
+                    AND position > coalesce((SELECT position FROM trials WHERE id = :after), -1)
                 ORDER BY position
                 LIMIT :limit
             )
