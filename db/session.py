@@ -1,5 +1,6 @@
 """Engines. The owner's engine reads and writes; the reader's serves users' SQL and nothing else."""
 
+import os
 from datetime import timedelta
 
 from sqlalchemy import Engine, create_engine
@@ -7,7 +8,7 @@ from sqlalchemy.engine import make_url
 
 READER_ROLE = "alignsweep_reader"
 
-_READERS = 4
+_READERS = max(2, (os.cpu_count() or 0) // 2)
 _READER_OPTIONS = " ".join(
     f"-c {setting}"
     for setting in (
