@@ -7,7 +7,7 @@ PIP_FLAGS = --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-inde
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run up test model faults check format golden cookbook bench-engine bench-reading bench-service chaos clean
+.PHONY: help run up test model faults fuzz check format golden cookbook bench-engine bench-reading bench-service bench-sweeps bench-streaming chaos clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -26,6 +26,9 @@ model: $(VENV)/.installed-dev ## Run the model of the queue RUNS times
 
 faults: $(VENV)/.installed-dev ## Run all tests of faults, those that wait for Ray too
 	@$(BIN)/python -m pytest tests/faults -m 'slow or not slow'
+
+fuzz: $(VENV)/.installed-dev ## Hold the API against its OpenAPI document with EXAMPLES random requests per operation
+	@SCHEMA_EXAMPLES=$(or $(EXAMPLES),200) $(BIN)/python -m pytest tests/contract/test_api_schema.py -s
 
 check: $(VENV)/.installed-dev ## Format, lint, types, import contracts, then the tests
 	$(BIN)/ruff format --check .
@@ -56,8 +59,16 @@ bench-service: $(VENV)/.installed-dev ## Measure the queue, the dispatcher and t
 	@mkdir -p out
 	@$(BIN)/python -m benchmarks.service out/bench-service.json
 
-chaos: $(VENV)/.installed-dev ## Inject random faults for a while; ends with the doctor (SEED, FAULTS, TRIALS)
-	@$(BIN)/python -m tests.faults.chaos $(if $(SEED),--seed $(SEED)) --faults $(or $(FAULTS),200) --trials $(or $(TRIALS),2000)
+bench-sweeps: $(VENV)/.installed-dev ## Measure whole sweeps beside training in plain processes, in one run
+	@mkdir -p out
+	@$(BIN)/python -m benchmarks.sweeps out/bench-sweeps.json
+
+bench-streaming: $(VENV)/.installed-dev ## Measure pages of lists and live streams, in one run
+	@mkdir -p out
+	@$(BIN)/python -m benchmarks.streaming out/bench-streaming.json
+
+chaos: $(VENV)/.installed-dev ## Inject random faults for a while; ends with the doctor (SEED, FAULTS, TRIALS, CALM)
+	@$(BIN)/python -m tests.faults.chaos $(if $(SEED),--seed $(SEED)) --faults $(or $(FAULTS),200) --trials $(or $(TRIALS),2000) $(if $(CALM),--calm)
 
 clean: ## Remove the environment and caches; the data folder stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache out

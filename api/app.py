@@ -1,39 +1,49 @@
 """The HTTP server: `uvicorn api.app:create_app --factory`."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from sqlalchemy.orm import Session
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from api import errors, schemas
-from api.auth import is_loopback, owner, refusal
-from api.routes import health, operations, query, queue, sweeps, trials
+from api.auth import is_loopback, refusal
+from api.guard import Guard
+from api.limits import Limiter
+from api.routes import health, live, operations, pages, query, queue, sweeps, tokens, trials, webhooks
+from api.streaming import Hub
 from db.session import make_engine, make_reader_engine, reader_url
-from services import tokens
 from services.domain.errors import DomainError
 from services.domain.spec import SweepSpec
+from services.sending import Sender
 from services.settings import Settings
+from services.tokens import register
 
-_SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-}
-_PROBLEM = {"model": schemas.ProblemDocument, "content": {errors.MEDIA_TYPE: {}}}
+_BODIES = (
+    SweepSpec,
+    schemas.Question,
+    schemas.PriorityChange,
+    schemas.Clone,
+    schemas.SweepEdit,
+    schemas.NewToken,
+    schemas.WebhookRequest,
+)
+_PROBLEM = {errors.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {**_PROBLEM, "description": description}
+    status: {"content": _PROBLEM, "description": description}
     for status, description in {
         400: "Malformed request",
         401: "No valid token",
+        403: "The token has not the scope, or what would be changed is another's",
         404: "Not found",
+        408: "The body did not come in time",
         409: "The present state does not permit it",
         413: "Body too large",
         415: "Unsupported media type",
         422: "Invalid request; `errors` names everything that is wrong",
+        429: "Too many requests, or too many long ones at once; try again after `Retry-After` seconds",
         503: "Database unavailable; try again after `Retry-After` seconds",
     }.items()
 }
@@ -52,21 +62,22 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         summary="Sweeps over learning rules, and how they align, layer by layer.",
         lifespan=_lifespan,
         redirect_slashes=False,
+        openapi_url=None,
     )
     app.state.settings = settings
     app.state.engine = make_engine(settings.database_url)
     app.state.reader = make_reader_engine(
         settings.reader_url or reader_url(settings.database_url, password=settings.reader_password)
     )
+    app.state.limiter = Limiter(rate=settings.rate, in_flight=settings.queries)
     errors.install(app)
-    app.middleware("http")(_add_security_headers)
-    if is_loopback(settings.host):
-        # Against DNS rebinding: a page of another origin cannot reach the server under its own name.
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", "testserver"])
-    for module in (sweeps, trials, queue, query, operations):
-        app.include_router(module.router, prefix="/api/v1", dependencies=[Depends(owner)], responses=_PROBLEMS)
-    app.include_router(operations.metrics, dependencies=[Depends(owner)], responses=_PROBLEMS)
+    any_host = not settings.allowed_hosts and not is_loopback(settings.host)
+    app.add_middleware(Guard, hosts=None if any_host else (settings.host, *settings.allowed_hosts))
+    for module in (sweeps, live, trials, queue, query, operations, tokens, webhooks):
+        app.include_router(module.router, prefix="/api/v1", responses=_PROBLEMS)
+    app.include_router(operations.metrics, responses=_PROBLEMS)
     app.include_router(health.router, responses={503: _PROBLEMS[503]})
+    app.include_router(pages.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
@@ -76,25 +87,23 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     if settings.token is not None:
         with Session(app.state.engine) as session, session.begin():
-            tokens.register(session, settings.token, name="ALIGNSWEEP_TOKEN", owner="operator")
+            register(session, settings.token, name="ALIGNSWEEP_TOKEN", owner="operator")
+    app.state.hub = Hub(app.state.engine)
+    sender = Sender(app.state.engine, settings.webhook_hosts)
+    sender.start()
     yield
+    sender.stop()
+    await app.state.hub.close()
     app.state.engine.dispose()
     app.state.reader.dispose()
 
 
-async def _add_security_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    response = await call_next(request)
-    for name, value in _SECURITY_HEADERS.items():
-        response.headers.setdefault(name, value)
-    return response
-
-
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    """The document, with the schemas of bodies that are read by hand."""
+    """The document, with the schemas of problems and of bodies that are read by hand."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
         components = schema.setdefault("components", {}).setdefault("schemas", {})
-        for model in (SweepSpec, schemas.Question, schemas.PriorityChange, schemas.Clone):
+        for model in (*_BODIES, schemas.ProblemDocument):
             described = model.model_json_schema(ref_template="#/components/schemas/{model}")
             components.update(described.pop("$defs", {}))
             components[model.__name__] = described

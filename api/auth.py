@@ -1,32 +1,94 @@
-"""Who may call. Without a configured token the server answers loopback clients only; with one, every call needs it."""
+"""Who may call, and what. Without a configured token the server answers loopback clients only; with one, every call
+needs one. Each route declares what it needs, as a dependency: a scope, and to change something that exists, to be its
+owner.
+"""
 
 import ipaddress
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import Depends, HTTPException, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
-from api.deps import Transaction
-from services import tokens
+from api.deps import Id
+from api.limits import Limiter
+from services import owners, tokens
+from services.domain.access import ANYONE, Caller, Scope
+from services.domain.errors import Forbidden
 from services.settings import Settings
 
 _bearer = HTTPBearer(auto_error=False, description="Needed when the server was started with ALIGNSWEEP_TOKEN.")
 
 
-def owner(
-    request: Request, session: Transaction, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-) -> str | None:
-    """The caller's name, None where no token is asked for. Raises 401."""
+async def identify(request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Caller:
+    """Who calls. Raises 401, and 429 when the caller, or an address that shows no valid token, calls too often.
+
+    The token is looked up in a transaction of its own: no connection is held while a body comes in.
+    """
     settings: Settings = request.app.state.settings
+    limiter: Limiter = request.app.state.limiter
+    address = _address(request)
     if settings.token is None:
-        return None
-    name = tokens.owner_of(session, given.credentials) if given else None
-    if name is None:
+        limiter.admit(address)
+        return ANYONE
+    limiter.require_room(address)
+    known = await run_in_threadpool(_holder, request.app.state.engine, given.credentials) if given else None
+    if known is None:
+        limiter.admit(address)
         raise HTTPException(401, "A valid token is needed", headers={"WWW-Authenticate": "Bearer"})
-    return name
+    limiter.admit(known.token_id)
+    request.state.caller = known
+    return known
+
+
+Identified = Annotated[Caller, Depends(identify)]
+
+
+def owner(caller: Identified) -> str | None:
+    """The caller's name, None where no token is asked for."""
+    return caller.owner
 
 
 Owner = Annotated[str | None, Depends(owner)]
+
+
+class Needs:
+    """A route's declaration: callers without the scope are refused with 403."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+
+    async def __call__(self, caller: Identified) -> None:
+        if not caller.may(self.scope):
+            raise Forbidden(f"this needs a token with the scope {self.scope}")
+
+
+def own_sweep(request: Request, sweep_id: Id, caller: Identified) -> None:
+    """Refuses with 403 callers who are neither owners of the sweep nor admins."""
+    with Session(request.app.state.engine) as session:
+        owners.require_sweep(session, caller, sweep_id)
+
+
+def own_trial(request: Request, trial_id: Id, caller: Identified) -> None:
+    """The same for the sweep of the trial."""
+    with Session(request.app.state.engine) as session:
+        owners.require_trial(session, caller, trial_id)
+
+
+async def one_of_few(request: Request, caller: Identified) -> AsyncIterator[None]:
+    """The request is one of the few long ones that a caller may have in flight. Raises 429."""
+    limiter: Limiter = request.app.state.limiter
+    with limiter.flight(caller.token_id or _address(request)):
+        yield
+
+
+READ, SUBMIT, SQL, ADMIN = (Depends(Needs(scope)) for scope in (Scope.READ, Scope.SUBMIT, Scope.SQL, Scope.ADMIN))
+OWN_SWEEP = [SUBMIT, Depends(own_sweep)]
+OWN_TRIAL = [SUBMIT, Depends(own_trial)]
+FEW = Depends(one_of_few, scope="function")
 
 
 def refusal(settings: Settings) -> str | None:
@@ -45,3 +107,12 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _address(request: Request) -> str | None:
+    return request.client.host if request.client else None
+
+
+def _holder(engine: Engine, token: str) -> Caller | None:
+    with Session(engine) as session, session.begin():
+        return tokens.authenticate(session, token)

@@ -1,37 +1,57 @@
-"""Reading request bodies: a size limit before anything is parsed, and JSON without its usual leniency."""
+"""Reading request bodies: limits of size and time before anything is parsed, and JSON without its usual leniency."""
 
+import asyncio
 import json
+import math
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 from fastapi import HTTPException, Request
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ValidationError
 
 from api.client.specfile import load_yaml
 from services.domain.errors import InvalidSpec, Problem, json_pointer
+from services.settings import Settings
 
 M = TypeVar("M", bound=BaseModel)
 MAX_BODY_BYTES = 2**20
+# What is written by hand is short, and reading YAML takes long.
+MAX_YAML_BYTES = 2**14
 MAX_DEPTH = 32
+MAX_KEYS = 10_000
+MAX_VALUES = 2**18
+MAX_PROBLEMS = 100
 _YAML = {"application/yaml", "application/x-yaml", "text/yaml"}
 
 
 async def document(request: Request) -> object:
-    """The body as plain values. 413: too large; 415: another media type; 422: not strict JSON or YAML.
+    """The body as plain values. 408: too slow; 413: too large; 415: another media type; 422: not strict JSON or YAML.
 
     Refused: NaN and infinities, duplicate keys, nesting deeper than 32, text that is not Unicode, NUL.
     """
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type != "application/json" and media_type not in _YAML:
         raise HTTPException(415, "Send application/json or application/yaml")
-    raw = await _read(request)
+    settings: Settings = request.app.state.settings
     try:
-        text = raw.decode()
-        value = load_yaml(text) if media_type in _YAML else strict_json(text)
+        async with asyncio.timeout(settings.request_timeout.total_seconds()):
+            raw = await _read(request, MAX_YAML_BYTES if media_type in _YAML else MAX_BODY_BYTES)
+    except TimeoutError:
+        raise HTTPException(408, "The body did not come in time", headers={"Connection": "close"}) from None
+    # Not on the event loop: what takes long to parse keeps nobody else waiting.
+    return await run_in_threadpool(parsed, raw, load_yaml if media_type in _YAML else strict_json)
+
+
+def parsed(raw: bytes, load: Callable[[str], object]) -> object:
+    """The plain values of a document. Raises InvalidSpec."""
+    try:
+        value = load(raw.decode())
         _check(value)
     except RecursionError:
         raise _invalid("too_deep", f"nested deeper than {MAX_DEPTH}") from None
     except ValueError as error:
-        raise _invalid("not_parsed", str(error)) from None
+        raise _invalid("not_parsed", str(error).split(";")[0][:500]) from None
     return value
 
 
@@ -41,7 +61,10 @@ def validated(model: type[M], body: object) -> M:
         return model.model_validate(body)
     except ValidationError as error:
         raise InvalidSpec(
-            [Problem(pointer=json_pointer(e["loc"]), code=e["type"], message=e["msg"]) for e in error.errors()]
+            [
+                Problem(pointer=json_pointer(entry["loc"]), code=entry["type"], message=entry["msg"])
+                for entry in error.errors(include_url=False, include_input=False)[:MAX_PROBLEMS]
+            ]
         ) from None
 
 
@@ -56,15 +79,15 @@ def strict_json(text: str) -> object:
     return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
 
 
-async def _read(request: Request) -> bytes:
-    too_large = HTTPException(413, f"The body may have {MAX_BODY_BYTES:,} bytes")
+async def _read(request: Request, limit: int) -> bytes:
+    too_large = HTTPException(413, f"The body may have {limit:,} bytes")
     declared = request.headers.get("content-length", "0")
-    if declared.isascii() and declared.isdigit() and int(declared[:20]) > MAX_BODY_BYTES:
+    if declared.isascii() and declared.isdigit() and int(declared[:20]) > limit:
         raise too_large
     received = bytearray()
     async for part in request.stream():
         received += part
-        if len(received) > MAX_BODY_BYTES:
+        if len(received) > limit:
             raise too_large
     return bytes(received)
 
@@ -92,25 +115,44 @@ def _finite(digits: str) -> float:
 
 
 def _check(value: object) -> None:
-    """Depth and text, level by level."""
-    level, depth = [value], 0
+    """Depth, number and kind of values, level by level. What stands under several aliases counts as often."""
+    level, depth, values = [value], 0, 1
     while level:
         depth += 1
         if depth > MAX_DEPTH:
             raise _invalid("too_deep", f"nested deeper than {MAX_DEPTH}")
         below: list[object] = []
         for item in level:
-            if isinstance(item, str):
-                _check_text(item)
-            elif isinstance(item, dict):
-                for key in item:
-                    if not isinstance(key, str):
-                        raise ValueError(f"the key {key!r} is not text")
-                    _check_text(key)
-                below += item.values()
-            elif isinstance(item, list):
-                below += item
+            inside = _inside(item)
+            values += len(inside)
+            if values > MAX_VALUES:
+                raise _invalid("too_many_values", f"more than {MAX_VALUES:,} values")
+            below += inside
         level = below
+
+
+def _inside(item: object) -> Collection[object]:
+    """The values in a value. Raises ValueError for what JSON has not."""
+    match item:
+        case str():
+            _check_text(item)
+        case float() if not math.isfinite(item):
+            raise ValueError(f"{item} is not a number")
+        case dict():
+            if len(item) > MAX_KEYS:
+                raise ValueError(f"more than {MAX_KEYS:,} keys in one object")
+            for key in item:
+                if not isinstance(key, str):
+                    raise ValueError(f"the key {key!r} is not text")
+                _check_text(key)
+            return item.values()
+        case list():
+            return item
+        case None | bool() | int() | float():
+            pass
+        case _:
+            raise ValueError(f"{item!r:.80} is neither text, number, list nor object")
+    return ()
 
 
 def _check_text(text: str) -> None:

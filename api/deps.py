@@ -9,14 +9,21 @@ from pydantic import BeforeValidator
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from services import tokens
 from services.failpoints import reach
 
-_MAX_ID = 2**63 - 1
+MAX_ID = 2**63 - 1
 
 
 def transaction(request: Request) -> Iterator[Session]:
-    """A session whose transaction commits when the endpoint has answered, and rolls back when it raised."""
+    """A session whose transaction commits when the endpoint has answered, and rolls back when it raised.
+
+    The events written in it name the caller.
+    """
+    caller = getattr(request.state, "caller", None)
     with Session(request.app.state.engine) as session, session.begin():
+        if caller is not None and request.method != "GET":
+            tokens.act_as(session, caller)
         yield session
     reach("request.after_commit")
 
@@ -38,15 +45,15 @@ def cursor_id(
         number = int(digits)
     except ValueError:
         raise HTTPException(422, "This cursor was not made by this server") from None
-    if cursor != make_cursor(number) or not 0 < number <= _MAX_ID:
+    if cursor != make_cursor(number) or not 0 < number <= MAX_ID:
         raise HTTPException(422, "This cursor was not made by this server")
     return number
 
 
 def _digits(text: str) -> str:
-    """Ids are written in plain digits: not `1_0`, not full-width ones."""
+    """Whole numbers are written in plain digits: not `1_0`, not full-width ones."""
     if not (text.isascii() and text.isdigit()):
-        raise ValueError("an id is written in digits")
+        raise ValueError("a whole number is written in digits")
     return text
 
 
@@ -59,5 +66,5 @@ def make_cursor(last_id: int) -> str:
 Transaction = Annotated[Session, Depends(transaction, scope="function")]
 Reader = Annotated[Engine, Depends(reader)]
 CursorId = Annotated[int | None, Depends(cursor_id)]
-Limit = Annotated[int, Query(ge=1, le=1000, description="Rows per page.")]
-Id = Annotated[int, BeforeValidator(_digits), Path(ge=1, le=_MAX_ID)]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Rows per page."), BeforeValidator(_digits)]
+Id = Annotated[int, Path(ge=1, le=MAX_ID), BeforeValidator(_digits)]

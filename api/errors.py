@@ -11,11 +11,16 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import Match, Route
 
 from services.domain.errors import (
     Conflict,
     DatabaseUnavailable,
     DomainError,
+    EditedMeanwhile,
+    Forbidden,
+    InvalidQuery,
     InvalidSpec,
     NotFound,
     Problem,
@@ -54,6 +59,17 @@ def _away(detail: str) -> JSONResponse:
     return problem(503, "Unavailable", detail=f"{detail}: try again soon", headers={"Retry-After": "5"})
 
 
+def _methods_of(request: Request) -> set[str]:
+    """What the path of the request may be asked with."""
+    routes = (route for route in request.app.routes if isinstance(route, Route))
+    return {
+        method
+        for route in routes
+        if route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }
+
+
 def install(app: FastAPI) -> None:
     """Translate everything that can go wrong in a request."""
 
@@ -62,6 +78,12 @@ def install(app: FastAPI) -> None:
         match error:
             case InvalidSpec(problems=problems):
                 return problem(422, "Invalid spec", detail=f"{len(problems)} problem(s)", errors=problems)
+            case Forbidden():
+                return problem(403, "Forbidden", detail=str(error))
+            case InvalidQuery(problems=problems):
+                return problem(422, "Invalid query", detail=str(error), errors=problems)
+            case EditedMeanwhile():
+                return problem(412, "Edited meanwhile", detail=str(error))
             case NotFound():
                 return problem(404, "Not found", detail=str(error))
             case Conflict():
@@ -79,12 +101,18 @@ def install(app: FastAPI) -> None:
             Problem(pointer=json_pointer(tuple(entry["loc"])), code=entry["type"], message=entry["msg"])
             for entry in error.errors()
         ]
-        return problem(422, "Invalid request", errors=errors)
+        return problem(422, "Invalid request", errors=list(dict.fromkeys(errors)))
 
     @app.exception_handler(HTTPException)
-    def http_error(_request: Request, error: HTTPException) -> JSONResponse:
-        headers = dict(error.headers) if error.headers else None
+    def http_error(request: Request, error: HTTPException) -> JSONResponse:
+        headers = dict(error.headers) if error.headers else {}
+        if error.status_code == 405:  # the router names the methods of one route, and a path may have several
+            headers["Allow"] = ", ".join(sorted(_methods_of(request)))
         return problem(error.status_code, str(error.detail), headers=headers)
+
+    @app.exception_handler(ClientDisconnect)
+    def gone(_request: Request, _error: ClientDisconnect) -> JSONResponse:
+        return problem(400, "The client went away before its request was whole")
 
     @app.exception_handler(OperationalError)
     @app.exception_handler(InterfaceError)

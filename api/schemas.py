@@ -1,11 +1,13 @@
 """What the API answers."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SkipValidation
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SkipValidation
 
-from services.domain.states import SweepState, TrialState
+from services.domain.access import Scope
+from services.domain.spec.base import Name
+from services.domain.states import DeliveryState, SweepState, TrialState
 
 
 class Answer(BaseModel):
@@ -28,6 +30,8 @@ class Sweep(Answer):
     steps_per_second: float | None = Field(
         description="Updates per second of the packs that run now, summed over trials; null when nothing runs."
     )
+    tags: list[str]
+    notes: str | None
     spec: dict[str, Any] = Field(description="The spec with all defaults written out.")
 
 
@@ -73,6 +77,13 @@ class Trial(Answer):
 
 class TrialPage(Answer):
     items: list[Trial]
+    next_cursor: str | None = Field(description="Null on the last page.")
+
+
+class SparsePage(Answer):
+    """Where `fields` were named: one object per row, with these fields."""
+
+    items: list[dict[str, Any]]
     next_cursor: str | None = Field(description="Null on the last page.")
 
 
@@ -181,6 +192,18 @@ class Event(Answer):
     pack_id: int | None
     kind: str = Field(description="`sweep.submitted`, `trial.claimed`, `trial.succeeded`, `trial.requeued`, ...")
     detail: dict[str, Any] | None
+    actor: str | None = Field(description="Whose token did it; null: the service, or a caller who needed no token.")
+
+
+class Progress(Answer):
+    """How far a sweep is: the data of `progress` and `end` events of its stream."""
+
+    id: int
+    state: SweepState
+    pause_reason: str | None
+    trial_count: int
+    trials: dict[TrialState, int] = Field(description="Trials by state; states without trials are left out.")
+    steps_per_second: float | None
 
 
 class EventPage(Answer):
@@ -190,6 +213,39 @@ class EventPage(Answer):
 
 class Explanation(Answer):
     sentence: str
+
+
+class Webhook(Answer):
+    id: int
+    url: str
+    events: list[str]
+    created_at: datetime
+
+
+class NewWebhook(Webhook):
+    secret: str = Field(description="The key of its signatures; it is shown this once.")
+
+
+class Webhooks(Answer):
+    items: list[Webhook]
+
+
+class Delivery(Answer):
+    id: int
+    event: str
+    sweep_id: int
+    state: DeliveryState
+    attempts: int
+    status: int | None = Field(description="The HTTP status of the last answer.")
+    error: str | None = Field(description="Why the last attempt failed.")
+    created_at: datetime
+    next_attempt_at: datetime | None = Field(description="Null when there will be none.")
+    finished_at: datetime | None
+
+
+class DeliveryPage(Answer):
+    items: list[Delivery]
+    next_cursor: str | None = Field(description="Null on the last page.")
 
 
 class Finding(Answer):
@@ -208,10 +264,64 @@ class PriorityChange(BaseModel):
     priority: int = Field(ge=-1000, le=1000)
 
 
+class NewToken(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    name: Name = Field(description="What it is for.", examples=["notebook on the lab server"])
+    owner: Name = Field(description="Whose it is: sweeps submitted with it are theirs.", examples=["ada"])
+    scopes: list[Annotated[Scope, Field(strict=False)]] = Field(
+        min_length=1, max_length=4, description="`submit` and `sql` include `read`; `admin` includes all."
+    )
+    valid_days: int | None = Field(365, ge=1, le=3650, description="From now; null: until it is revoked.")
+
+
+class Token(Answer):
+    id: int
+    name: str
+    owner: str
+    scopes: list[Scope]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None = Field(description="To within five minutes.")
+    active: bool = Field(description="Neither expired nor revoked.")
+
+
+class CreatedToken(Token):
+    secret: str = Field(description="What goes behind `Authorization: Bearer`. It is not kept, and not shown again.")
+
+
+class TokenPage(Answer):
+    items: list[Token]
+    next_cursor: str | None = Field(description="Null on the last page.")
+
+
+Tag = Annotated[str, Field(min_length=1, max_length=50, pattern=r"^[^\x00-\x1f,]+$")]
+
+
+class SweepEdit(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    name: Name = Field(default_factory=str)
+    tags: Annotated[list[Tag], Field(max_length=20), AfterValidator(lambda tags: list(dict.fromkeys(tags)))] = Field(
+        default_factory=list
+    )
+    notes: str | None = Field(None, max_length=20_000, description="Null removes them.")
+
+
+class WebhookRequest(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    url: str = Field(min_length=1, max_length=2000, examples=["https://example.org/hooks/alignsweep"])
+    events: list[Literal["sweep.ended", "sweep.paused"]] = Field(
+        ["sweep.ended", "sweep.paused"], min_length=1, max_length=2
+    )
+
+
 class Clone(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    name: str | None = Field(None, min_length=1, max_length=200)
+    name: Name | None = None
     overrides: dict[str, Any] = Field(
         default_factory=dict,
         max_length=1000,

@@ -34,8 +34,8 @@ _ADD_FINISHED = """
     CROSS JOIN (SELECT pack_key FROM trials LIMIT 1) AS trial
 """
 _ADD_FINISHED_PACKS = """
-    INSERT INTO packs (dispatcher, sweep_id, pack_key, size, state, lease_until, finished_at)
-    SELECT 'gone', id, 'key', 1, 'finished', now(), now()
+    INSERT INTO packs (dispatcher, sweep_id, pack_key, size, owners, shares, state, lease_until, finished_at)
+    SELECT 'gone', id, 'key', 1, ARRAY[NULL], ARRAY[1], 'finished', now(), now()
     FROM generate_series(1, :packs), (SELECT id FROM sweeps ORDER BY id LIMIT 1) AS sweep
 """
 
@@ -115,10 +115,10 @@ def plans(url: str) -> dict[str, list[str]]:
     with engine.connect() as connection:
         kind = {"cpu": CPU.cpu, "gpu": CPU.gpu}
         head = connection.execute(sql.HEAD, {**kind, "full": []}).one()
-        chosen = {**kind, "sweep": head.sweep_id, "pack_key": head.pack_key, "size": _SIZE}
+        chosen = {**kind, "sweep": head.sweep_id, "owner": head.owner, "pack_key": head.pack_key, "size": _SIZE}
         found = {
             "HEAD": _plan(connection, sql.HEAD, {**kind, "full": []}),
-            "WAITING": _plan(connection, sql.WAITING, {"enough": _SIZE}),
+            "WAITING": _plan(connection, sql.WAITING, {"enough": _SIZE, "enough_on_gpus": _SIZE}),
             "CLAIM": _plan(connection, sql.CLAIM, {**chosen, "dispatcher": "explained", "ttl": TTL}),
         }
         connection.rollback()

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -34,13 +34,15 @@ from sqlalchemy.orm import Session
 
 from benchmarks.databases import Server
 from benchmarks.dispatching import OF_64, TTL, submit
-from benchmarks.service import served
+from benchmarks.service import serve
 from benchmarks.simulated import Script, SimulatedExecutor
 from db.session import make_engine, make_reader_engine, reader_url
-from services import curves, queue_sql, results, sweeps
+from services import curves, listing, queue_sql, results, sweeps
+from services.columns import TRIALS
 from services.dispatcher import Dispatcher
 from services.domain.results import MetricColumns, TraceColumns
 from services.expansion import parse
+from services.listing import Question
 from services.query import run_query
 from services.rollups import roll_up_next
 from services.store import Store
@@ -150,9 +152,8 @@ def reads(url: str, sweep: Load, waiting: int, seconds: float) -> dict[str, Any]
     trial, group = partial(chosen.randint, 1, sweep.trials), partial(chosen.randint, 1, sweep.groups)
     grouped = "SELECT * FROM v_group_alignment_curves WHERE sweep_id = 1 AND group_id = {}"
     raw = "SELECT step, layer, avg(gradient_alignment) FROM v_alignment WHERE group_id = {} GROUP BY step, layer"
-    first = partial(chosen.randint, 0, 99_000)
     with engine.connect() as connection, Session(engine) as session:
-        base = connection.execute(text("SELECT min(id) FROM trials WHERE sweep_id = :id"), {"id": waiting}).scalar_one()
+        pages = _pages(session, waiting)
 
         def asked(sql: str) -> int:
             return len(connection.exec_driver_sql(sql).fetchall())
@@ -172,9 +173,7 @@ def reads(url: str, sweep: Load, waiting: int, seconds: float) -> dict[str, Any]
             "curves of the sweep, alignment, 50 points of each group": _timed(
                 lambda: curves.alignment(session, 1, max_points=50), seconds
             ),
-            "page of 100 of 100k trials (target 100)": _timed(
-                lambda: results.trials(session, waiting, after=base + first(), limit=100, state=None), seconds
-            ),
+            "page of 100 of 100k trials (target 100)": _timed(lambda: next(pages), seconds),
             "a query of the cookbook's kind, through the sandbox": _timed(
                 lambda: run_query(
                     reader, "SELECT rule, avg(test_accuracy) FROM v_trials WHERE sweep_id = 1 GROUP BY rule", max_rows=9
@@ -191,6 +190,16 @@ def reads(url: str, sweep: Load, waiting: int, seconds: float) -> dict[str, Any]
         session.rollback()
     engine.dispose()
     return found
+
+
+def _pages(session: Session, sweep_id: int) -> Iterator[list[results.TrialRow]]:
+    """Page after page of 100 trials of the sweep, and again from the start."""
+    cursor = None
+    scope = {"trials.sweep_id = :sweep": {"sweep": sweep_id}}
+    while True:
+        page = listing.page(session, TRIALS, Question(sort="position", limit=100, cursor=cursor, scope=scope))
+        cursor = page.next_cursor
+        yield results.trials(session, page.ids)
 
 
 def _timed(read: Callable[[], Any], seconds: float, least: int = 5) -> dict[str, Any]:
@@ -212,7 +221,7 @@ def _percentiles(times: list[float]) -> dict[str, Any]:
 def api_reads(url: str, folder: Path, sweep: Load, waiting: int, rate: int, seconds: float) -> dict[str, Any]:
     """Latency of the API at so many reads a second, quiet and while a dispatcher records for simulated workers."""
     found: dict[str, Any] = {}
-    with served(url, folder) as (address, _):
+    with serve(url, folder) as (address, _):
         found["quiet"] = _at_rate(address, sweep, waiting, rate, seconds)
         stop = threading.Event()
         recorded: list[float] = []

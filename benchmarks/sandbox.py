@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 
 from benchmarks.databases import Server
-from benchmarks.service import served
+from benchmarks.service import serve
 from db.session import make_reader_engine
 from services.domain.errors import DomainError
 from services.query import QueryLimits, run_query
@@ -69,7 +69,7 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="alignsweep-sandbox-") as folder,
         Server.start(Path(folder)) as server,
         server.database() as url,
-        served(url, Path(folder)) as (address, pid),
+        serve(url, Path(folder)) as (address, pid),
         httpx.Client(base_url=address, timeout=60) as client,
     ):
         for attack in ATTACKS:

@@ -90,7 +90,7 @@ def submit_through_api(server: Server, folder: Path) -> tuple[str, dict[str, Any
         "grid": {"train.lr": [0.001 + 1e-6 * n for n in range(1000)]},
         "seeds": {"count": 100},
     }
-    with served(server.url_of(name), folder) as (url, pid):
+    with serve(server.url_of(name), folder) as (url, pid):
         before, cpu, server_cpu = resident(pid), cpu_seconds(pid), cpu_by_process(server.pid)
         started = time.perf_counter()
         answer = httpx.post(f"{url}/api/v1/sweeps", json=document, timeout=120).raise_for_status().json()
@@ -258,7 +258,7 @@ def _time(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def served(database_url: str, home: Path) -> Iterator[tuple[str, int]]:
+def serve(database_url: str, home: Path) -> Iterator[tuple[str, int]]:
     """The API's process on this database: its URL and process id."""
     port = free_port()
     environment = {

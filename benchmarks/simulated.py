@@ -75,7 +75,7 @@ class SimulatedExecutor:
     def __post_init__(self) -> None:
         self._idle = list(range(self.size))
 
-    def capacity(self) -> int:
+    def capacity(self, resources: Resources) -> int:
         return self.size
 
     def has_room(self, resources: Resources) -> bool:

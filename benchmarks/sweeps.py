@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -34,17 +35,20 @@ WARM_UP: dict[str, Any] = {**SPEC, "name": "warm-up", "seeds": {"count": 8}}
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder) / "cache"
-        direct = in_one_process(cache)
+        direct = in_processes(cache)
+        apart = in_processes(cache, 2)
         one, two = (through_the_service(Path(folder) / f"home-{workers}", cache, workers) for workers in (1, 2))
-        direct_again = in_one_process(cache)
-    alone = (direct + direct_again) / 2
+        direct_again, apart_again = in_processes(cache), in_processes(cache, 2)
+    alone, both = (direct + direct_again) / 2, (apart + apart_again) / 2
     result = {
         "trials": 400,
         "in one process, s": [round(direct, 1), round(direct_again, 1)],
+        "in two processes with half of the trials each, s": [round(apart, 1), round(apart_again, 1)],
         "through the service with one worker, s": round(one, 1),
         "through the service with two workers, s": round(two, 1),
         "service with one worker over one process": round(one / alone, 3),
         "two workers over one": round(one / two, 2),
+        "two processes over one, which is what the machine has": round(alone / both, 2),
     }
     text = json.dumps(result, indent=1)
     print(text)
@@ -52,17 +56,19 @@ def main() -> None:
         Path(sys.argv[1]).write_text(text + "\n")
 
 
-def in_one_process(cache: Path) -> float:
-    """Seconds to train the sweep's trials in packs, in a fresh process with a worker's environment."""
-    command = [sys.executable, "-m", "benchmarks.sweeps", "--train", str(cache)]
-    answer = subprocess.run(
-        command, env={**os.environ, **WORKER_ENVIRONMENT}, capture_output=True, text=True, check=True
-    )
-    return float(answer.stdout)
+def in_processes(cache: Path, count: int = 1) -> float:
+    """Seconds to train the sweep's trials in packs, in fresh processes with a worker's environment."""
+    commands = [
+        [sys.executable, "-m", "benchmarks.sweeps", "--train", cache, str(part), str(count)] for part in range(count)
+    ]
+    environment = {**os.environ, **WORKER_ENVIRONMENT}
+    with ThreadPoolExecutor(count) as pool:
+        answers = pool.map(lambda command: subprocess.check_output(command, env=environment, text=True), commands)
+    return max(map(float, answers))
 
 
-def train(cache: Path) -> float:
-    """The same trials, packs and parts as the service's, with nothing recorded."""
+def train(cache: Path, part: int, parts: int) -> float:
+    """The same trials, packs and parts of packs as the service's, every `parts`-th trial, with nothing recorded."""
     import torch
 
     from services.domain.ports import PackOrder, Resources
@@ -77,12 +83,12 @@ def train(cache: Path) -> float:
     resources = Resources(cpu=1, gpu=0)
     library = DataLibrary(cache=cache)
     sizes = PackSizes(cache / "pack-sizes", torch.device("cpu"))
-    trials = [group.trial(seed) for group in expand(parse(SPEC)) for seed in group.seeds]
+    trials = [group.trial(seed) for group in expand(parse(SPEC)) for seed in group.seeds][part::parts]
     limit = pack_limit(trials[0].config, resources)
     orders = [
-        PackOrder(pack_id=start, trial_ids=range(start, start + len(part)), trials=part, resources=resources)
+        PackOrder(pack_id=start, trial_ids=range(start, start + len(pack)), trials=pack, resources=resources)
         for start in range(0, len(trials), limit)
-        if (part := trials[start : start + limit])
+        if (pack := trials[start : start + limit])
     ]
     sizes.best(trials[:limit], library)  # measured once a machine
     started = time.perf_counter()
@@ -117,6 +123,6 @@ def service(home: Path, cache: Path, workers: int) -> Iterator[Client]:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--train"]:
-        print(train(Path(sys.argv[2])))
+        print(train(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])))
     else:
         main()

@@ -39,6 +39,7 @@ def make_engine(url: str, *, checked: bool = True, longest_pause: timedelta = ti
         max_overflow=15,
         pool_pre_ping=checked,
         pool_timeout=5,
+        hide_parameters=True,
         connect_args={"options": pause},
     )
 

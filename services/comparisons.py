@@ -7,29 +7,35 @@ import numpy.typing as npt
 import structlog
 from safetensors.numpy import load
 from sqlalchemy import text
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
 from services.domain.errors import NotFound
 from services.store import Store
 
 _log = structlog.get_logger()
 
-_TAKE = text("""
-    DELETE FROM comparisons_due
-    WHERE trial_id = (SELECT trial_id FROM comparisons_due ORDER BY trial_id FOR UPDATE SKIP LOCKED LIMIT 1)
-    RETURNING trial_id
+# The next snapshot to compare, none when all of the trial are.
+_NEXT = text("""
+    SELECT due.trial_id, own.step, own.sha256
+    FROM (SELECT * FROM comparisons_due ORDER BY trial_id LIMIT 1) AS due
+    LEFT JOIN LATERAL (
+        SELECT step, sha256 FROM snapshots
+        WHERE trial_id = due.trial_id AND step > due.after_step
+        ORDER BY step LIMIT 1
+    ) AS own ON true
 """)
 
-# Snapshots of the trial, each with those of the other finished trials of its group at the same step.
-_PAIRS = text("""
-    SELECT own.step, own.sha256 AS own, other.trial_id, other.sha256 AS other
+# Those of the other finished trials of its group at the same step.
+_OTHERS = text("""
+    SELECT other.trial_id, other.sha256
     FROM trials AS trial
-    JOIN snapshots AS own ON own.trial_id = trial.id
     JOIN trials AS peer ON peer.group_id = trial.group_id AND peer.id <> trial.id AND peer.state = 'succeeded'
-    JOIN snapshots AS other ON other.trial_id = peer.id AND other.step = own.step
+    JOIN snapshots AS other ON other.trial_id = peer.id AND other.step = :step
     WHERE trial.id = :trial
-    ORDER BY own.step
 """)
+
+_DONE_TO = text("UPDATE comparisons_due SET after_step = :step WHERE trial_id = :trial")
+_DONE = text("DELETE FROM comparisons_due WHERE trial_id = :trial")
 
 _RECORD = text("""
     INSERT INTO parameter_cosines (trial_a, trial_b, step, layer, cosine)
@@ -39,28 +45,40 @@ _RECORD = text("""
 """)
 
 
-def compare_next(session: Session, store: Store) -> bool:
-    """Compare one finished trial with its group. False: none is due. Weights that the store lost are left out."""
-    trial = session.execute(_TAKE).scalar_one_or_none()
-    if trial is None:
-        return False
-    pairs: dict[int, list[tuple[str, int, str]]] = {}
-    for row in session.execute(_PAIRS, {"trial": trial}):
-        pairs.setdefault(row.step, []).append((row.own, row.trial_id, row.other))
-    for step, at_step in pairs.items():
-        others, layers, values = [], [], []
-        for own, other, name in at_step:
-            try:
-                pair = layers_of(store.get(own)), layers_of(store.get(name))
-            except NotFound as error:
-                _log.error("snapshot lost", trial=trial, other=other, step=step, error=str(error))
-                continue
-            for layer, cosine in enumerate(cosines(*pair)):
-                others.append(other)
-                layers.append(layer)
-                values.append(cosine)
-        session.execute(_RECORD, {"trial": trial, "step": step, "others": others, "layers": layers, "cosines": values})
+def compare_next(sessions: sessionmaker[Session], store: Store) -> bool:
+    """Compare one finished trial at one step with its group. False: none is due.
+
+    Weights are read between transactions, so that no lock waits for the store; what was compared twice is recorded
+    once. Weights that the store lost are left out. Raises StoreUnavailable.
+    """
+    with sessions.begin() as session:
+        due = session.execute(_NEXT).one_or_none()
+        if due is None:
+            return False
+        if due.step is None:
+            session.execute(_DONE, {"trial": due.trial_id})
+            return True
+        others = session.execute(_OTHERS, {"trial": due.trial_id, "step": due.step}).all()
+    rows: list[tuple[int, int, float | None]] = []
+    own = _read(store, due.sha256) if others else None
+    for other in others:
+        theirs = _read(store, other.sha256)
+        if own is not None and theirs is not None:
+            rows += [(other.trial_id, layer, cosine) for layer, cosine in enumerate(cosines(own, theirs))]
+    columns = {name: [row[i] for row in rows] for i, name in enumerate(("others", "layers", "cosines"))}
+    with sessions.begin() as session:
+        session.execute(_RECORD, {"trial": due.trial_id, "step": due.step, **columns})
+        session.execute(_DONE_TO, {"trial": due.trial_id, "step": due.step})
     return True
+
+
+def _read(store: Store, name: str) -> list[npt.NDArray[np.float64]] | None:
+    """The parameters in this document, None where the store lost it."""
+    try:
+        return layers_of(store.get(name))
+    except NotFound as error:
+        _log.error("snapshot lost", error=str(error))
+        return None
 
 
 def layers_of(safetensors: bytes) -> list[npt.NDArray[np.float64]]:

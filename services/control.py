@@ -14,6 +14,7 @@ from services import endings, sweeps
 from services.domain.errors import Conflict, InvalidSpec, NotFound, Problem, json_pointer
 from services.domain.states import OPEN_SWEEPS, SweepState, TrialState
 from services.expansion import parse
+from services.queue_sql import LOCK_SWEEP
 from services.sweeps import SweepSummary
 
 _PAUSE = text("""
@@ -112,6 +113,8 @@ def resume(session: Session, sweep_id: int) -> SweepSummary:
 def cancel(session: Session, sweep_id: int) -> SweepSummary:
     """Cancel what waits and what runs; workers drop running trials at their next trace point. Repeatable."""
     _cancel_trials(session, sweep=sweep_id)
+    session.execute(LOCK_SWEEP, {"sweep": sweep_id})
+    _cancel_trials(session, sweep=sweep_id)  # what a retry let wait again, for which this lock has waited
     return _transition(session, _CANCEL_SWEEP, sweep_id, SweepState.CANCELLED, "cancelled")
 
 
@@ -122,11 +125,13 @@ def set_priority(session: Session, sweep_id: int, priority: int) -> SweepSummary
 
 def retry(session: Session, sweep_id: int) -> SweepSummary:
     """Let the failed trials wait again, with all their attempts; from their last checkpoints, where they have one."""
+    retried = session.execute(_RETRY_TRIALS, {"sweep": sweep_id}).all()
+    # From here on nobody else ends the sweep; who just did is seen.
+    session.execute(LOCK_SWEEP, {"sweep": sweep_id})
     sweep = sweeps.get(session, sweep_id)
-    session.execute(_FORGET_ERRORS, {"sweep": sweep_id})
-    retried = [] if sweep.state is SweepState.CANCELLED else session.execute(_RETRY_TRIALS, {"sweep": sweep_id}).all()
-    if not retried:
+    if not retried or sweep.state is SweepState.CANCELLED:
         raise Conflict(f"sweep {sweep_id} has no failed trials to retry", allowed=sweep.allowed_actions)
+    session.execute(_FORGET_ERRORS, {"sweep": sweep_id})
     session.execute(_REOPEN_SWEEP, {"sweep": sweep_id})
     session.add(Event(sweep_id=sweep_id, kind="sweep.retried", detail={"trials": len(retried)}))
     session.flush()
@@ -134,17 +139,27 @@ def retry(session: Session, sweep_id: int) -> SweepSummary:
 
 
 def clone(
-    session: Session, sweep_id: int, overrides: dict[str, Any], *, name: str | None, owner: str | None
-) -> SweepSummary:
-    """Submit the spec of a sweep again, with other values at these dotted paths. Raises NotFound and InvalidSpec."""
+    session: Session,
+    sweep_id: int,
+    overrides: dict[str, Any],
+    *,
+    name: str | None,
+    idempotency_key: str | None,
+    owner: str | None,
+) -> tuple[SweepSummary, bool]:
+    """Submit the spec of a sweep again, with other values at these dotted paths; tells whether it was stored now.
+
+    Raises NotFound, InvalidSpec, and Conflict when the key belongs to another spec.
+    """
     document = deepcopy(sweeps.get(session, sweep_id).spec)
     document["name"] = name or f"{document['name']} (copy)"[:200]
     for path, value in overrides.items():
         _put(document, path.split("."), value, path)
-    summary, _ = sweeps.submit(session, parse(document), idempotency_key=None, owner=owner)
-    session.add(Event(sweep_id=summary.id, kind="sweep.cloned", detail={"from": sweep_id}))
-    session.flush()
-    return summary
+    summary, created = sweeps.submit(session, parse(document), idempotency_key=idempotency_key, owner=owner)
+    if created:
+        session.add(Event(sweep_id=summary.id, kind="sweep.cloned", detail={"from": sweep_id}))
+        session.flush()
+    return summary, created
 
 
 def cancel_trial(session: Session, trial_id: int) -> None:

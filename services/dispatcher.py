@@ -21,9 +21,9 @@ from sqlalchemy.orm import sessionmaker
 from services import presence, queue
 from services.comparisons import compare_next
 from services.domain.errors import NotFound, StoreUnavailable
-from services.domain.ports import Executor, PackOrder
+from services.domain.ports import ONE_CPU, Executor, PackOrder
 from services.failpoints import reach
-from services.recording import Recorder, is_away
+from services.recording import Recorder, is_away, is_contended
 from services.rollups import roll_up_next
 from services.store import SHELVES, Store
 from services.tidying import analyze_traces, tidy
@@ -77,6 +77,9 @@ class Dispatcher:
             compared = self._compare() or self._roll_up()
             self._tidy()
         except SQLAlchemyError as error:
+            if is_contended(error):
+                _log.info("contended", error=str(error).splitlines()[0])
+                return _BUSY
             if not is_away(error):
                 raise
             return self._survive(error)
@@ -129,7 +132,7 @@ class Dispatcher:
                 session,
                 self.name,
                 workers=self.executor.workers(),
-                capacity=self.executor.capacity(),
+                capacity=self.executor.capacity(ONE_CPU),
                 packs=len(self.held),
                 ttl=self.ttl,
                 draining=self._draining,
@@ -148,13 +151,15 @@ class Dispatcher:
         self._rescue_not_before = self.clock() + self.ttl.total_seconds() / 6
         with self._sessions.begin() as session:
             rescued = queue.rescue(session)
-            overdue = queue.time_out(session)
             documents = queue.clear_checkpoints(session)
+            overdue = queue.overdue(session)
             reach("rescue.before_commit")
         for pack_id, trials in rescued.items():
             _log.warning("rescued", pack=pack_id, trials=len(trials))
             self._recorder.abandon(pack_id)
-        for pack_id, trials in overdue.items():
+        for pack_id in overdue:
+            with self._sessions.begin() as session:
+                trials = queue.time_out(session, pack_id)
             _log.warning("timed out", pack=pack_id, trials=trials)
             self.executor.drop(pack_id, trials)
         for name in documents:
@@ -162,10 +167,11 @@ class Dispatcher:
 
     def _claim(self) -> int:
         """Lease packs while the executor has room. Returns how many."""
-        count, capacity = 0, self.executor.capacity()
+        count = 0
         with self._sessions.begin() as session:
-            waiting = queue.waiting(session, capacity=capacity)
+            waiting = queue.waiting(session, capacity=self.executor.capacity(ONE_CPU))
         for wanted in waiting:
+            capacity = self.executor.capacity(wanted.resources)
             while self.executor.has_room(wanted.resources):
                 self._keep_leases()  # many workers take their time
                 with self._sessions.begin() as session:
@@ -175,7 +181,12 @@ class Dispatcher:
                 if claim is None:
                     break
                 # Held only once it runs: a lease that nobody works on must expire.
-                order = self._with_checkpoints(claim)
+                try:
+                    order = self._with_checkpoints(claim)
+                except StoreUnavailable:
+                    with self._sessions.begin() as session:
+                        queue.release(session, claim.order.pack_id)
+                    raise
                 self.executor.start(order)
                 self.held.add(order.pack_id)
                 _log.info(
@@ -204,9 +215,8 @@ class Dispatcher:
         return replace(claim.order, resume=resume, checkpoint_every=self.checkpoint_every)
 
     def _compare(self) -> bool:
-        """Compare the snapshots of one finished trial with those of its group."""
-        with self._sessions.begin() as session:
-            return compare_next(session, self.store)
+        """Compare the snapshots of one finished trial at one step with those of its group."""
+        return compare_next(self._sessions, self.store)
 
     def _roll_up(self) -> bool:
         """Keep the curves of one group whose sweep is over."""

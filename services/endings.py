@@ -26,6 +26,12 @@ class Failure:
     reason: Reason
     error: str | None = None
 
+    def __post_init__(self) -> None:
+        """What text in the database cannot hold is written out: NUL, and the lone surrogates of odd file names."""
+        if self.error is not None:
+            storable = self.error.encode(errors="backslashreplace").decode().replace("\x00", "\\x00")
+            object.__setattr__(self, "error", storable)
+
 
 def succeed(session: Session, pack_id: int, outcomes: Sequence[Outcome]) -> None:
     """These trials of the pack have completed or diverged: end them, with their summaries."""

@@ -3,6 +3,7 @@
 import difflib
 import itertools
 import math
+import reprlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,9 @@ from services.domain.spec import (
 )
 
 _MISSING = object()
+_MAX_PROBLEMS = 100
+_brief = reprlib.Repr()
+_brief.maxstring = _brief.maxother = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +48,14 @@ class ExpandedGroup:
 
 
 def parse(document: object) -> SweepSpec:
-    """A validated spec, every axis value included. Raises InvalidSpec with all problems found."""
+    """A validated spec, every axis value included. Raises InvalidSpec with all problems found, a hundred at most."""
     try:
         spec = SweepSpec.model_validate(document)
     except ValidationError as error:
-        raise InvalidSpec([_problem(entry, SweepSpec, document) for entry in error.errors()]) from None
-    problems = [*_zip_problems(spec), *_axis_problems(spec), *_size_problems(spec)]
+        entries = error.errors(include_url=False)[:_MAX_PROBLEMS]
+        raise InvalidSpec([_problem(entry, SweepSpec, document) for entry in entries]) from None
+    found = itertools.chain(_zip_problems(spec), _axis_problems(spec))
+    problems = [*_size_problems(spec)] or [*itertools.islice(found, _MAX_PROBLEMS)]
     if problems:
         raise InvalidSpec(problems)
     return spec
@@ -178,7 +184,7 @@ def _axis_problems(spec: SweepSpec) -> Iterator[Problem]:
                 key = content_hash(value)
                 if kind == "grid" and key in seen:
                     yield Problem(
-                        pointer=pointer, code="duplicate_value", message=f"{value!r} stands twice on this axis"
+                        pointer=pointer, code="duplicate_value", message=f"{_shown(value)} stands twice on this axis"
                     )
                 seen.add(key)
                 try:
@@ -237,15 +243,20 @@ def _problem(entry: Any, model: type[BaseModel], document: object, at: object = 
     message, hint = str(entry["msg"]), None
     if entry["type"] == "extra_forbidden":
         *parents, key = location
-        message = f"there is no field {key!r} here"
+        message = f"there is no field {_shown(key)} here"
         hint = _did_you_mean(str(key), _fields_at(model, parents))
     elif entry["type"] == "literal_error":
         allowed = [word.strip("' ") for word in entry["ctx"]["expected"].replace(" or ", ",").split(",")]
-        message = f"{entry['input']!r} is not one of {', '.join(allowed)}"
+        message = f"{_shown(entry['input'])} is not one of {', '.join(allowed)}"
         hint = _did_you_mean(str(entry["input"]), allowed)
     elif entry["type"] in {"int_type", "float_type", "string_type", "bool_type"}:
-        message = f"{message}, not {entry['input']!r}"
+        message = f"{message}, not {_shown(entry['input'])}"
     return Problem(pointer=json_pointer(location), code=entry["type"], message=message, hint=hint)
+
+
+def _shown(value: object) -> str:
+    """The value as a message quotes it: not at length, and without invisible characters."""
+    return _brief.repr(value)
 
 
 def _is_union_branch(part: object) -> bool:
@@ -263,7 +274,7 @@ def _fields_at(model: type[BaseModel], path: list[Any]) -> list[str]:
 
 
 def _did_you_mean(word: str, allowed: list[str]) -> str | None:
-    close = difflib.get_close_matches(word, allowed, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(word[:100], allowed, n=1, cutoff=0.5)
     if close:
         return f"did you mean {close[0]}?"
     return f"allowed: {', '.join(allowed)}" if allowed else None

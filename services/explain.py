@@ -1,7 +1,7 @@
 """Why a trial waits, runs or is over, in one sentence. Facts come from one query; the sentence is a pure function."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -88,8 +88,9 @@ def sentence(facts: Facts) -> str:
     match TrialState(facts.state):
         case TrialState.RUNNING:
             where = f" on {facts.worker}" if facts.worker else ""
-            since = f"since {facts.claimed_at:%Y-%m-%d %H:%M:%S} UTC" if facts.claimed_at else ""
-            return f"It runs{where} {since} in pack {facts.pack_id} with {(facts.size or 1) - 1} others."
+            since = f" since {facts.claimed_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if facts.claimed_at else ""
+            others = (facts.size or 1) - 1
+            return f"It runs{where}{since} in pack {facts.pack_id} with {others} other{'' if others == 1 else 's'}."
         case TrialState.SUCCEEDED | TrialState.FAILED | TrialState.CANCELLED:
             because = f" ({facts.reason})" if facts.reason else ""
             said = f": {facts.error.splitlines()[-1]}" if facts.error else ""

@@ -11,9 +11,8 @@ from services.domain.spec import TrialConfig, content_hash
 # On a CPU the working set of a pack should stay in the core's share of the cache, about: workers divide a pack further
 # into the size that they find fastest. On a GPU launches dominate.
 _CACHE_BYTES = 16_000_000
-_MAX_PACK_CPU = 64
-_MAX_PACK_GPU = 1024
-MAX_PACK = max(_MAX_PACK_CPU, _MAX_PACK_GPU)
+MAX_PACK_CPU = 64
+MAX_PACK_GPU = 1024
 
 
 def pack_key(document: dict[str, Any], resources: Resources) -> str:
@@ -24,8 +23,8 @@ def pack_key(document: dict[str, Any], resources: Resources) -> str:
 def pack_limit(config: TrialConfig, resources: Resources) -> int:
     """The largest pack of such trials that one worker trains efficiently."""
     if resources.gpu:
-        return _MAX_PACK_GPU
-    return max(1, min(_MAX_PACK_CPU, _CACHE_BYTES // working_set(config)))
+        return MAX_PACK_GPU
+    return max(1, min(MAX_PACK_CPU, _CACHE_BYTES // working_set(config)))
 
 
 def spread(unfinished: int, capacity: int, limit: int) -> int:

@@ -23,7 +23,7 @@ from services.domain.results import Chunk, Provenance
 from services.domain.spec import TrialConfig, TrialSpec, canonical_json
 from services.domain.states import PackState, Reason
 from services.endings import Failure
-from services.packing import MAX_PACK, pack_limit, spread
+from services.packing import MAX_PACK_CPU, MAX_PACK_GPU, pack_limit, spread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +75,9 @@ class Waiting:
 
 
 def waiting(session: Session, *, capacity: int) -> list[Waiting]:
-    """What waits for each kind of worker; `capacity`: how many packs can run at once."""
-    rows = session.execute(sql.WAITING, {"enough": MAX_PACK * max(1, capacity)})
+    """What waits for each kind of worker; `capacity`: how many packs of one CPU can run at once."""
+    packs = max(1, capacity)
+    rows = session.execute(sql.WAITING, {"enough": MAX_PACK_CPU * packs, "enough_on_gpus": MAX_PACK_GPU * packs})
     return [Waiting(resources=Resources(cpu=row.cpu, gpu=row.gpu), unfinished=row.unfinished) for row in rows]
 
 
@@ -100,6 +101,7 @@ def claim(session: Session, wanted: Waiting, *, dispatcher: str, capacity: int, 
         {
             **kind,
             "sweep": head.sweep_id,
+            "owner": head.owner,
             "pack_key": head.pack_key,
             "size": size,
             "dispatcher": dispatcher,
@@ -196,26 +198,28 @@ def rescue(session: Session) -> dict[int, list[int]]:
     return _by_pack(session.execute(sql.RESCUE))
 
 
-def time_out(session: Session) -> dict[int, list[int]]:
-    """Fail the trials that have run for longer than their sweep allows. Returns them by pack.
+def overdue(session: Session) -> list[int]:
+    """Packs with trials that have run for longer than their sweeps allow."""
+    return list(session.execute(sql.OVERDUE_PACKS).scalars())
+
+
+def time_out(session: Session, pack_id: int) -> list[int]:
+    """Fail the trials of the pack that have run for longer than their sweep allows, and return them.
 
     A pack that holds no other trials is lost; its dispatcher learns of it with the next heartbeat.
     """
-    overdue = _by_pack(session.execute(sql.OVERDUE))
-    failed: dict[int, list[int]] = {}
-    for pack_id, trials in sorted(overdue.items()):
-        rows = {row.id: row for row in session.execute(sql.HELD, {"pack": pack_id})}
-        failures = {
-            trial_id: Failure(reason=Reason.TIMEOUT, error="the trial ran for longer than limits.trial_seconds")
-            for trial_id in trials
-            if trial_id in rows
-        }
-        endings.fail_or_requeue(session, pack_id, len(rows), rows, failures)
-        endings.close_sweeps(session, list(failures))
-        if rows and failures.keys() == rows.keys():  # nothing is left to wait for
-            _end_pack(session, pack_id, PackState.LOST, Reason.TIMEOUT, None)
-        failed[pack_id] = list(failures)
-    return failed
+    session.execute(sql.LOCK_PACK, {"pack": pack_id})
+    rows = {row.id: row for row in session.execute(sql.HELD, {"pack": pack_id})}
+    failures = {
+        trial_id: Failure(reason=Reason.TIMEOUT, error="the trial ran for longer than limits.trial_seconds")
+        for trial_id in session.execute(sql.OVERDUE, {"pack": pack_id}).scalars()
+        if trial_id in rows
+    }
+    endings.fail_or_requeue(session, pack_id, len(rows), rows, failures)
+    if rows and failures.keys() == rows.keys():  # nothing is left to wait for
+        _end_pack(session, pack_id, PackState.LOST, Reason.TIMEOUT, None)
+    endings.close_sweeps(session, list(failures))
+    return list(failures)
 
 
 def clear_checkpoints(session: Session) -> list[str]:

@@ -1,24 +1,36 @@
 """The statements of the queue, each named and described. `services.queue` says when they run.
 
 Every statement that writes to a trial repeats the fence: the trial still runs under the pack that speaks for it. Locks
-are taken in one order everywhere, so that no two transactions wait for each other: pack, trials by id, sweeps by id.
+are taken in one order, so that transactions do not wait for each other: pack, trials by id, sweeps by id.
 """
 
 from sqlalchemy import text
 
-# The kinds of worker that trials wait for, each with how many trials wait or run there, counted no further than matters
-# for the size of a pack. Here and below an ORDER BY keeps the planner on the queue's index, whatever it believes of the
-# table: of a sweep just submitted all trials wait.
-WAITING = text("""
-    WITH waiting AS (
+# Sweeps that run as many trials as they may have no turn.
+_HAS_ROOM = """
+    (max_running IS NULL OR max_running > (
+        SELECT count(*) FROM trials WHERE sweep_id = sweeps.id AND trials.state = 'running'
+    ))
+"""
+
+_WAITING = f"""
         SELECT cpu, gpu, count(*) AS trials FROM sweeps
         CROSS JOIN LATERAL (
             SELECT FROM trials WHERE sweep_id = sweeps.id AND trials.state = 'queued' AND run_after <= now()
             ORDER BY run_after, id
-            LIMIT :enough
+            LIMIT :{{enough}}
         ) AS first
-        WHERE state IN ('queued', 'running')
+        WHERE {{which}} AND state IN ('queued', 'running') AND {_HAS_ROOM}
         GROUP BY cpu, gpu
+"""
+
+# The kinds of worker that trials wait for, each with how many trials wait or run there, counted no further than matters
+# for the size of a pack. Here and below an ORDER BY keeps the planner on the queue's index, whatever it believes of the
+# table: of a sweep just submitted all trials wait.
+WAITING = text(f"""
+    WITH waiting AS (
+        {_WAITING.format(which="gpu = 0", enough="enough")} UNION ALL
+        {_WAITING.format(which="gpu > 0", enough="enough_on_gpus")}
     ), running AS (
         SELECT cpu, gpu, sum(size) AS trials FROM packs JOIN sweeps ON sweeps.id = packs.sweep_id
         WHERE packs.state = 'running'
@@ -29,22 +41,26 @@ WAITING = text("""
     ORDER BY cpu, gpu
 """)
 
+# How many trials run for each owner, by what each had in the packs that run. Packs mix owners.
+_LOADS = """
+    loads AS (
+        SELECT part.owner, sum(part.trials) AS trials
+        FROM packs CROSS JOIN unnest(owners, shares) AS part(owner, trials)
+        WHERE packs.state = 'running'
+        GROUP BY part.owner
+    )
+"""
+_LOAD = "(SELECT coalesce(sum(trials), 0) FROM loads WHERE loads.owner IS NOT DISTINCT FROM sweeps.owner)"
+
 # Whose turn it is among the sweeps for a kind of worker, and the first trial that waits there: the highest priority,
 # then the owner with the least running, then the oldest sweep. The lock keeps other dispatchers off until the claim.
-HEAD = text("""
-    WITH running AS (
-        SELECT sweep_id, owner, sum(size) AS trials FROM packs JOIN sweeps ON sweeps.id = packs.sweep_id
-        WHERE packs.state = 'running'
-        GROUP BY sweep_id, owner
-    )
-    SELECT turn.id AS sweep_id, turn.max_running, head.pack_key, head.pack_limit, head.group_id
+HEAD = text(f"""
+    WITH {_LOADS}
+    SELECT turn.id AS sweep_id, turn.owner, turn.max_running, head.pack_key, head.pack_limit, head.group_id
     FROM (
-        SELECT id, max_running FROM sweeps
-        WHERE state IN ('queued', 'running') AND cpu = :cpu AND gpu = :gpu AND id <> ALL(:full)
-        ORDER BY
-            priority DESC,
-            (SELECT coalesce(sum(trials), 0) FROM running WHERE running.owner IS NOT DISTINCT FROM sweeps.owner),
-            id
+        SELECT id, owner, max_running FROM sweeps
+        WHERE state IN ('queued', 'running') AND cpu = :cpu AND gpu = :gpu AND id <> ALL(:full) AND {_HAS_ROOM}
+        ORDER BY priority DESC, {_LOAD}, id
     ) AS turn
     CROSS JOIN LATERAL (
         SELECT pack_key, pack_limit, group_id FROM trials
@@ -66,14 +82,14 @@ ROOM = text("""
 LOCK_SWEEP = text("SELECT FROM sweeps WHERE id = :sweep FOR NO KEY UPDATE")
 
 # A pack, and its trials running under it, in one statement: those of the sweep whose turn it is, then those of the
-# same shape in sweeps that have no limit of their own.
-CLAIM = text("""
-    WITH chosen AS MATERIALIZED (
-        SELECT waiting.id, waiting.is_retry
+# same shape in sweeps that have no limit of their own, its owner's first, the others' as their turns would come.
+CLAIM = text(f"""
+    WITH {_LOADS}, chosen AS MATERIALIZED (
+        SELECT waiting.id, waiting.is_retry, turn.owner
         FROM (
-            SELECT id FROM sweeps
+            SELECT id, owner FROM sweeps
             WHERE state IN ('queued', 'running') AND cpu = :cpu AND gpu = :gpu AND (id = :sweep OR max_running IS NULL)
-            ORDER BY id <> :sweep, priority DESC, id
+            ORDER BY id <> :sweep, owner IS DISTINCT FROM :owner ::text, priority DESC, {_LOAD}, id
         ) AS turn
         CROSS JOIN LATERAL (
             SELECT id, started_at IS NOT NULL AS is_retry FROM trials
@@ -85,8 +101,10 @@ CLAIM = text("""
         ) AS waiting
         LIMIT :size
     ), pack AS (
-        INSERT INTO packs (dispatcher, sweep_id, pack_key, size, lease_until)
-        SELECT :dispatcher, :sweep, :pack_key, count(*), now() + :ttl FROM chosen HAVING count(*) > 0
+        INSERT INTO packs (dispatcher, sweep_id, pack_key, size, owners, shares, lease_until)
+        SELECT :dispatcher, :sweep, :pack_key, sum(n), array_agg(owner), array_agg(n), now() + :ttl
+        FROM (SELECT owner, count(*) AS n FROM chosen GROUP BY owner) AS part
+        HAVING count(*) > 0
         RETURNING id
     ), claimed AS (
         UPDATE trials
@@ -136,14 +154,14 @@ PACKS_OF_PAUSED = text("""
     WHERE pack_id = ANY(:packs) AND sweep_id IN (SELECT id FROM sweeps WHERE state = 'paused')
 """)
 
-# Trials that have run for longer than their sweep allows.
-OVERDUE = text("""
-    SELECT trials.id, trials.pack_id FROM packs
-    JOIN trials ON trials.pack_id = packs.id
-    JOIN sweeps ON sweeps.id = trials.sweep_id
+# Trials that have run for longer than their sweep allows, and their packs.
+_LATE = """
+    FROM packs JOIN trials ON trials.pack_id = packs.id JOIN sweeps ON sweeps.id = trials.sweep_id
     WHERE packs.state = 'running' AND claimed_at + trial_seconds * interval '1 s' < now()
-    ORDER BY trials.pack_id
-""")
+"""
+OVERDUE_PACKS = text(f"SELECT DISTINCT packs.id {_LATE} ORDER BY packs.id")
+OVERDUE = text(f"SELECT trials.id {_LATE} AND packs.id = :pack ORDER BY trials.id")
+LOCK_PACK = text("SELECT FROM packs WHERE id = :pack FOR NO KEY UPDATE")
 
 HEARTBEAT = text("""
     UPDATE packs SET lease_until = now() + :ttl

@@ -6,6 +6,7 @@ from itertools import takewhile
 from typing import assert_never
 
 import structlog
+from psycopg.errors import DeadlockDetected, SerializationFailure
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
@@ -28,9 +29,19 @@ def is_away(error: SQLAlchemyError) -> bool:
     return gone or isinstance(error, OperationalError | InterfaceError | PoolTimeout)
 
 
+def is_contended(error: SQLAlchemyError) -> bool:
+    """Whether two transactions got into each other's way, and ours was the one to go."""
+    return isinstance(error, DBAPIError) and isinstance(error.orig, DeadlockDetected | SerializationFailure)
+
+
+def passes(error: SQLAlchemyError) -> bool:
+    """Whether the same may succeed later."""
+    return is_contended(error) or is_away(error)
+
+
 @dataclass
 class Recorder:
-    """Not thread-safe. Raises SQLAlchemyError when the database `is_away`; nothing is lost by that."""
+    """Not thread-safe. Raises SQLAlchemyError of the kind that `passes`; nothing is lost by that."""
 
     sessions: sessionmaker[Session]
     executor: Executor
@@ -80,8 +91,8 @@ class Recorder:
         for reports in (batch, batch[:1]):
             try:
                 self._take(pack_id, reports)
-            except SQLAlchemyError as error:
-                if is_away(error):
+            except (SQLAlchemyError, ValueError) as error:  # the latter where a value cannot even be sent
+                if isinstance(error, SQLAlchemyError) and passes(error):
                     raise
                 if len(reports) == 1:
                     self._refuse(pack_id, error)
@@ -161,7 +172,7 @@ class Recorder:
             case _:
                 assert_never(recorded.verdict)
 
-    def _refuse(self, pack_id: int, error: SQLAlchemyError) -> None:
+    def _refuse(self, pack_id: int, error: Exception) -> None:
         """The database will not have what the pack reports, now or later: its trials fail, the others go on."""
         _log.error("report refused", pack=pack_id, error=str(error))
         with self.sessions.begin() as session:

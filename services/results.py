@@ -1,5 +1,6 @@
 """What was measured, read through the public views: one trial's rows, and statistics over the seeds of groups."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -66,26 +67,11 @@ class TrialRow:
     summary: dict[str, Any] | None
 
 
-def trials(
-    session: Session, sweep_id: int, *, after: int | None, limit: int, state: TrialState | None
-) -> list[TrialRow]:
-    """Trials of a sweep with ids above `after`, in the order of expansion. Raises NotFound."""
-    _require_sweep(session, sweep_id)
-    # Ids and positions grow together, and positions have an index by sweep. The page is found first, then read.
-    rows = session.execute(
-        text(f"""
-            WITH page AS MATERIALIZED (
-                SELECT id FROM trials
-                WHERE sweep_id = :sweep {"AND state = :state" if state else ""}
-                    AND position > coalesce((SELECT position FROM trials WHERE id = :after), -1)
-                ORDER BY position
-                LIMIT :limit
-            )
-            {_TRIAL} WHERE trial_id = ANY(ARRAY(SELECT id FROM page)) ORDER BY position
-        """),
-        {"sweep": sweep_id, "after": after, "state": state, "limit": limit},
-    )
-    return [_trial_row(row) for row in rows]
+def trials(session: Session, ids: Sequence[int]) -> list[TrialRow]:
+    """These trials, in this order."""
+    rows = session.execute(text(f"{_TRIAL} WHERE trial_id = ANY(:ids)"), {"ids": list(ids)})
+    found = {row.trial_id: _trial_row(row) for row in rows}
+    return [found[id_] for id_ in ids if id_ in found]
 
 
 def trial(session: Session, trial_id: int) -> TrialRow:
@@ -113,10 +99,10 @@ def trial_attempts(session: Session, trial_id: int) -> list[dict[str, Any]]:
 
 def events(session: Session, sweep_id: int, *, after: int | None, limit: int) -> list[dict[str, Any]]:
     """Events of a sweep with ids above `after`, in order. Raises NotFound."""
-    _require_sweep(session, sweep_id)
+    require_sweep(session, sweep_id)
     rows = session.execute(
         text("""
-            SELECT id, at, trial_id, pack_id, kind, detail FROM events
+            SELECT id, at, trial_id, pack_id, kind, detail, actor FROM events
             WHERE sweep_id = :sweep AND id > :after ORDER BY id LIMIT :limit
         """),
         {"sweep": sweep_id, "after": after or 0, "limit": limit},
@@ -126,7 +112,7 @@ def events(session: Session, sweep_id: int, *, after: int | None, limit: int) ->
 
 def stats(session: Session, sweep_id: int) -> list[dict[str, Any]]:
     """Final metrics by group, and final alignment of each layer, over succeeded trials. Raises NotFound."""
-    _require_sweep(session, sweep_id)
+    require_sweep(session, sweep_id)
     return [dict(row) for row in session.execute(_STATS, {"sweep": sweep_id}).mappings()]
 
 
@@ -140,7 +126,8 @@ def workers(session: Session) -> list[dict[str, Any]]:
     return [dict(row) for row in session.execute(text("SELECT * FROM workers ORDER BY dispatcher, name")).mappings()]
 
 
-def _require_sweep(session: Session, sweep_id: int) -> None:
+def require_sweep(session: Session, sweep_id: int) -> None:
+    """Raises NotFound."""
     if session.execute(text("SELECT FROM sweeps WHERE id = :id"), {"id": sweep_id}).one_or_none() is None:
         raise NotFound("sweep", sweep_id)
 

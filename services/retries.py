@@ -68,9 +68,9 @@ def decide(reason: Reason, standing: Standing) -> Decision:
 
 
 def alike(error: str) -> str:
-    """What two errors of one cause have in common: the last line, numbers left out, at most 300 characters."""
+    """What two errors of one cause have in common: the last line without numbers, at most 300 characters."""
     lines = [line for line in error.splitlines() if line.strip()]
-    return re.sub(r"\d+", "#", lines[-1].strip())[:300] if lines else "an error without words"
+    return re.sub(r"0x[0-9a-fA-F]+|\d+", "#", lines[-1].strip())[:300] if lines else "an error without words"
 
 
 def _charge(reason: Reason, standing: Standing) -> Decision:

@@ -19,6 +19,14 @@ class Settings:
     host: str
     port: int
     token: str | None
+    allowed_hosts: tuple[str, ...]
+    """Names under which the server may be addressed, besides those of loopback; empty: any, but for a server there."""
+    rate: float
+    """Requests per second that one caller may send, on average over ten seconds."""
+    queries: int
+    """Users' SQL queries that one caller may run at once."""
+    request_timeout: timedelta
+    """How long a client may take to send the headers of a request, and again its body."""
     lease_ttl: timedelta
     checkpoint_every: timedelta
     data_root: Path
@@ -32,6 +40,8 @@ class Settings:
     """Workers to ask an autoscaling cluster for."""
     query_time: timedelta
     """How long one query of a user may take."""
+    webhook_hosts: frozenset[str]
+    """Hosts that webhooks may name although their addresses are private."""
     executor: str
     """`ray`, or `inline` to train in the dispatcher's own process."""
 
@@ -48,6 +58,10 @@ class Settings:
             host=env.get("ALIGNSWEEP_HOST") or "127.0.0.1",
             port=int(env.get("ALIGNSWEEP_PORT") or 8642),
             token=env.get("ALIGNSWEEP_TOKEN") or None,
+            allowed_hosts=tuple(env.get("ALIGNSWEEP_ALLOWED_HOSTS", "").replace(",", " ").split()),
+            rate=float(env.get("ALIGNSWEEP_REQUESTS_PER_SECOND") or 500),
+            queries=int(env.get("ALIGNSWEEP_QUERIES") or 4),
+            request_timeout=timedelta(seconds=float(env.get("ALIGNSWEEP_REQUEST_SECONDS") or 20)),
             lease_ttl=timedelta(seconds=float(env.get("ALIGNSWEEP_LEASE_TTL_SECONDS") or 30)),
             checkpoint_every=timedelta(seconds=float(env.get("ALIGNSWEEP_CHECKPOINT_SECONDS") or 60)),
             data_root=Path(env.get("ALIGNSWEEP_DATA_ROOT") or home / "data"),
@@ -57,5 +71,8 @@ class Settings:
             ray_address=env.get("RAY_ADDRESS") or None,
             max_workers=int(env["ALIGNSWEEP_MAX_WORKERS"]) if env.get("ALIGNSWEEP_MAX_WORKERS") else None,
             query_time=timedelta(seconds=float(env.get("ALIGNSWEEP_QUERY_SECONDS") or 30)),
+            webhook_hosts=frozenset(
+                host.strip().lower() for host in env.get("ALIGNSWEEP_WEBHOOK_HOSTS", "").split(",") if host.strip()
+            ),
             executor=env.get("ALIGNSWEEP_EXECUTOR") or "ray",
         )

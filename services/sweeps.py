@@ -1,6 +1,6 @@
 """Sweeps: plan, submit, list, show. Functions take a Session and leave the commit to the caller."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -76,6 +76,8 @@ class SweepSummary:
     trial_count: int
     trials: dict[TrialState, int]
     steps_per_second: float | None
+    tags: list[str]
+    notes: str | None
     spec: dict[str, Any]
 
 
@@ -121,7 +123,7 @@ def plan(spec: SweepSpec) -> Plan:
 def submit(
     session: Session, spec: SweepSpec, *, idempotency_key: str | None, owner: str | None
 ) -> tuple[SweepSummary, bool]:
-    """Store the sweep and all its trials, or return the one stored under the same key.
+    """Store the sweep and all its trials, or return the one that the owner stored under the same key.
 
     The second value tells whether it was stored now. Raises Conflict when the key belongs to another spec, InvalidSpec
     when a combination of values is not a valid configuration.
@@ -130,8 +132,10 @@ def submit(
     request_hash = content_hash(document)
     if idempotency_key is not None:
         # Two submits under one key take turns: the second one finds what the first one committed.
-        session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": idempotency_key})
-        earlier = session.scalars(select(Sweep).where(Sweep.idempotency_key == idempotency_key)).one_or_none()
+        turn = canonical_json([owner, idempotency_key])
+        session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:turn, 0))"), {"turn": turn})
+        mine = select(Sweep).where(Sweep.owner == owner, Sweep.idempotency_key == idempotency_key)
+        earlier = session.scalars(mine).one_or_none()
         if earlier is not None:
             if earlier.request_hash != request_hash:
                 raise Conflict("this Idempotency-Key was used with another spec")
@@ -169,14 +173,15 @@ def get(session: Session, sweep_id: int) -> SweepSummary:
     return _summaries(session, [sweep])[0]
 
 
-def page(session: Session, *, before: int | None, limit: int, state: SweepState | None) -> list[SweepSummary]:
-    """The newest sweeps with ids below `before`."""
-    query = select(Sweep).order_by(Sweep.id.desc()).limit(limit)
-    if before is not None:
-        query = query.where(Sweep.id < before)
-    if state is not None:
-        query = query.where(Sweep.state == state)
-    return _summaries(session, session.scalars(query).all())
+def several(session: Session, ids: Sequence[int]) -> list[SweepSummary]:
+    """These sweeps, in this order."""
+    found = {sweep.id: sweep for sweep in session.scalars(select(Sweep).where(Sweep.id.in_(ids)))}
+    return _summaries(session, [found[id_] for id_ in ids if id_ in found])
+
+
+def progress(session: Session, sweeps: Collection[int]) -> dict[int, Any]:
+    """Trials by state, and updates per second, of these sweeps: rows of `trials` and `steps_per_second`."""
+    return {row.id: row for row in session.execute(_PROGRESS, {"sweeps": list(sweeps)})}
 
 
 def _resources(spec: SweepSpec) -> Resources:
@@ -236,7 +241,7 @@ def _batched(rows: Iterator[tuple[Any, ...]], size: int) -> Iterator[list[tuple[
 
 
 def _summaries(session: Session, sweeps: Sequence[Sweep]) -> list[SweepSummary]:
-    progress = {row.id: row for row in session.execute(_PROGRESS, {"sweeps": [sweep.id for sweep in sweeps]})}
+    counts = progress(session, [sweep.id for sweep in sweeps])
     return [
         SweepSummary(
             id=sweep.id,
@@ -244,7 +249,7 @@ def _summaries(session: Session, sweeps: Sequence[Sweep]) -> list[SweepSummary]:
             state=SweepState(sweep.state),
             pause_reason=sweep.pause_reason,
             allowed_actions=allowed_actions(
-                SweepState(sweep.state), failed_trials=progress[sweep.id].trials.get(TrialState.FAILED, 0)
+                SweepState(sweep.state), failed_trials=counts[sweep.id].trials.get(TrialState.FAILED, 0)
             ),
             priority=sweep.priority,
             owner=sweep.owner,
@@ -252,8 +257,10 @@ def _summaries(session: Session, sweeps: Sequence[Sweep]) -> list[SweepSummary]:
             started_at=sweep.started_at,
             finished_at=sweep.finished_at,
             trial_count=sweep.trial_count,
-            trials={TrialState(state): n for state, n in progress[sweep.id].trials.items()},
-            steps_per_second=progress[sweep.id].steps_per_second,
+            trials={TrialState(state): n for state, n in counts[sweep.id].trials.items()},
+            steps_per_second=counts[sweep.id].steps_per_second,
+            tags=sweep.tags,
+            notes=sweep.notes,
             spec=sweep.spec,
         )
         for sweep in sweeps

@@ -8,7 +8,9 @@ from sqlalchemy.orm import Session
 _TOTALS = text("""
     SELECT
         (
-            SELECT extract(epoch FROM now() - min(created_at)) FROM trials WHERE state = 'queued'
+            SELECT extract(epoch FROM now() - min(trials.created_at))
+            FROM trials JOIN sweeps ON sweeps.id = sweep_id
+            WHERE trials.state = 'queued' AND sweeps.state <> 'paused'
         ) AS oldest_waiting_seconds,
         (SELECT count(*) FROM packs WHERE state = 'running') AS packs_running,
         (SELECT count(*) FROM dispatchers WHERE seen_at > now() - ttl_seconds * interval '1 s') AS dispatchers,

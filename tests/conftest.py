@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 
 os.environ["MKL_CBWR"] = "AUTO"  # before torch is imported: pack invariance depends on it
+os.environ["ALIGNSWEEP_ALLOWED_HOSTS"] = "testserver"  # as which the test client asks
 
 import pytest
 from sqlalchemy import Engine, text

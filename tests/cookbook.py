@@ -45,10 +45,11 @@ def recipes() -> list[Recipe]:
     return [Recipe(found[1], found[3], found[4]) for found in _RECIPE.finditer(BOOK.read_text())]
 
 
-def train(engine: Engine, document: Any, store: Path) -> None:
-    """A sweep from its submit to its end, in this process, with its curves kept."""
-    matmul = products.configure()
-    provenance = describe("cpu", matmul, numerics.reproducibility(torch.device("cpu")))
+def train(engine: Engine, document: Any, store: Path, *, reproducibility: str) -> None:
+    """A sweep from its submit to its end, in this process, with its curves kept. `reproducibility`: `tolerance`, unless
+    it was measured.
+    """
+    provenance = describe("cpu", products.configure(), reproducibility)
     with Session(engine) as session, session.begin():
         sweep, _ = sweeps.submit(session, parse(document), idempotency_key=None, owner=None)
     dispatcher = Dispatcher(
@@ -94,7 +95,9 @@ def quickstart(folder: Path) -> Iterator[Engine]:
     with EmbeddedPostgres.start(folder) as database:
         upgrade(database.url, reader_password=None)
         engine = make_engine(database.url)
-        train(engine, read_spec(QUICKSTART), folder / "store")
+        products.configure()
+        measured = numerics.reproducibility(torch.device("cpu"))
+        train(engine, read_spec(QUICKSTART), folder / "store", reproducibility=measured)
         yield make_reader_engine(database.reader_url)
         engine.dispose()
 

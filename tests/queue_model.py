@@ -445,9 +445,11 @@ class QueueModel(RuleBasedStateMachine):
                 lease.live = late != held.keys()
             for id_ in late:
                 held[id_].leave("failed")
-        timed_out = queue.time_out(self.session)
-        self.session.commit()
-        assert {id_: set(trials) for id_, trials in timed_out.items()} == expected
+        timed_out = {}
+        for pack_id in queue.overdue(self.session):
+            timed_out[pack_id] = set(queue.time_out(self.session, pack_id))
+            self.session.commit()
+        assert timed_out == expected
 
     def _clear_checkpoints(self) -> None:
         self.gone |= set(queue.clear_checkpoints(self.session))

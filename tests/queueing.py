@@ -19,9 +19,14 @@ TTL = timedelta(seconds=30)
 
 def submit(session: Session, *, owner: str | None = None, **parts: Any) -> int:
     """A sweep of four trials of one shape, unless told otherwise."""
+    sweep_id = submit_uncommitted(session, owner=owner, **parts)
+    session.commit()
+    return sweep_id
+
+
+def submit_uncommitted(session: Session, *, owner: str | None = None, **parts: Any) -> int:
     document = {"name": "test", "seeds": {"count": 4}, **parts}
     summary, _ = sweeps.submit(session, parse(document), idempotency_key=None, owner=owner)
-    session.commit()
     return summary.id
 
 

@@ -22,7 +22,7 @@ class InlineExecutor:
         self._pack_id: int | None = None
         self._control = Control()
 
-    def capacity(self) -> int:
+    def capacity(self, resources: Resources) -> int:
         return 1
 
     def has_room(self, resources: Resources) -> bool:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from db.session import make_engine
+from services import logs
 from services.dispatcher import Dispatcher
+from services.domain.errors import ExecutorLost
 from services.domain.ports import Executor
 from services.settings import Settings
 from services.store import Store
@@ -26,16 +28,9 @@ _LEAST_SILENCE = timedelta(seconds=4)
 
 
 def main() -> int:
-    """Run until SIGTERM or SIGINT, then drain. Exit status 2: not configured."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    """Run until SIGTERM or SIGINT, then drain. Exit status 1: Ray is lost, start again; 2: not configured."""
     settings = Settings.from_environment()
+    logs.configure(settings.token)
     if settings.database_url is None:
         sys.stderr.write("DATABASE_URL is not set; `alignsweep up` starts a dispatcher with an embedded database\n")
         return 2
@@ -64,6 +59,9 @@ def main() -> int:
         while not stopped.is_set():
             stopped.wait(dispatcher.tick().total_seconds())
         dispatcher.drain()
+    except ExecutorLost as error:
+        structlog.get_logger().error("executor lost", error=str(error))
+        return 1
     finally:
         executor.close()
     return 0
@@ -116,6 +114,8 @@ def _ray(settings: Settings) -> Executor:
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # A head that is gone is waited for in vain: then end, and be started anew.
+    os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "10")
     import ray
 
     from workers.cluster.executor import RayExecutor

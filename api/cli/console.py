@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +11,9 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from api.client import ServerRefused, ServerUnreachable
 from services.domain.errors import DomainError
@@ -29,6 +32,9 @@ class Format(StrEnum):
     CSV = "csv"
 
 
+_FORMULA = re.compile(r"[=@\t\r]|[-+](?![\d.e±+-]*$)")
+
+
 @contextmanager
 def told() -> Iterator[None]:
     """Errors that a user can act on become a message and an exit code; others are our bugs and stay tracebacks."""
@@ -40,13 +46,13 @@ def told() -> Iterator[None]:
         )
         raise typer.Exit(UNREACHABLE) from None
     except ServerRefused as error:
-        err.print(f"[red]{error.problem.get('title')}[/]: {error}", highlight=False)
+        err.print(f"[red]{escape(str(error.problem.get('title')))}[/]: {escape(str(error))}", highlight=False)
         for entry in error.problem.get("errors") or []:
             hint = f"  ({entry['hint']})" if entry.get("hint") else ""
             err.print(f"  {entry['pointer'] or '/'}: {entry['message']}{hint}", highlight=False, markup=False)
         raise typer.Exit(REFUSED) from None
     except (DomainError, OSError, ValueError) as error:
-        err.print(f"[red]{error}[/]", highlight=False)
+        err.print(f"[red]{escape(str(error))}[/]", highlight=False)
         raise typer.Exit(FAILED) from None
 
 
@@ -58,15 +64,20 @@ def show(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: Format, *,
         case Format.CSV:
             writer = csv.writer(sys.stdout, lineterminator="\n")
             writer.writerow(columns)
-            writer.writerows(rows)
+            writer.writerows([_harmless(value) for value in row] for row in rows)
         case Format.TABLE:
             table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
             for index, column in enumerate(columns):
                 numeric = all(isinstance(row[index], int | float) for row in rows if row[index] is not None)
                 table.add_column(column, justify="right" if numeric else "left", overflow="fold")
             for row in rows:
-                table.add_row(*(_cell(value) for value in row))
+                table.add_row(*(Text(_cell(value)) for value in row))
             out.print(table)
+
+
+def _harmless(value: Any) -> Any:
+    """Text that a spreadsheet would take for a formula, marked as text."""
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
 
 
 def _cell(value: Any) -> str:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api.cli import operate
+from api.cli import lists, operate, tokens, webhooks
 from api.cli.console import FAILED, Format, err, out, show, told
 from api.cli.operate import Output, SweepId
 from api.client import Client
@@ -21,6 +21,9 @@ from api.client.specfile import read_spec
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=True, help=__doc__)
 app.add_typer(operate.app)
+app.add_typer(lists.app)
+app.add_typer(webhooks.app, name="webhook")
+app.add_typer(tokens.app, name="token")
 
 SpecFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A spec in YAML or JSON.")]
 
@@ -62,9 +65,9 @@ def run(
         else:
             _on_signal(raises=True)
             started = time.monotonic()
-            with running(settings) as service, Client(service.url, settings.token) as client:
+            with running(settings) as service, service.tended(), Client(service.url, settings.token) as client:
                 err.print(f"service up in {time.monotonic() - started:.1f} s", highlight=False)
-                sweep = _run(client, document, figure, service.tend)
+                sweep = _run(client, document, figure)
                 _say_what_next(settings.home, sweep["id"])
         _exit_for(sweep)
 
@@ -86,25 +89,6 @@ def submit(
             f"sweep {sweep['id']}: {sweep['trial_count']} trials; see alignsweep watch {sweep['id']}", highlight=False
         )
         typer.echo(sweep["id"])
-
-
-@app.command("ls")
-def list_sweeps(output: Output = Format.TABLE) -> None:
-    """List sweeps, the newest first."""
-    columns = ["id", "name", "state", "trials", "queued", "running", "succeeded", "failed", "created_at"]
-    with told(), Client() as client:
-        rows = [
-            [
-                sweep["id"],
-                sweep["name"],
-                sweep["state"],
-                sweep["trial_count"],
-                *(sweep["trials"].get(state, 0) for state in ("queued", "running", "succeeded", "failed")),
-                sweep["created_at"],
-            ]
-            for sweep in client.sweeps()
-        ]
-        show(columns, rows, output)
 
 
 @app.command("show")
@@ -171,15 +155,16 @@ def db_url(admin: Annotated[bool, typer.Option("--admin", help="The owner's URL,
 @app.command()
 def api() -> None:
     """Serve the REST API (DATABASE_URL)."""
-    import uvicorn
-
     from api.app import create_app
+    from api.server import serve
+    from services import logs
     from services.settings import Settings
 
     with told():
         settings = Settings.from_environment()
+        logs.configure(settings.token)
         server = create_app(settings)
-    uvicorn.run(server, host=settings.host, port=settings.port, log_level="warning", timeout_graceful_shutdown=5)
+    serve(server, settings)
 
 
 @app.command()
@@ -204,12 +189,12 @@ def migrate() -> None:
         upgrade(settings.database_url, reader_password=settings.reader_password)
 
 
-def _run(client: Client, document: object, figure: Path, tend: Any = lambda: None) -> dict[str, Any]:
+def _run(client: Client, document: object, figure: Path) -> dict[str, Any]:
     from api.cli.watch import watch as follow
 
     sweep = client.submit(document)
-    err.print(f"sweep {sweep['id']} ({sweep['name']}): {sweep['trial_count']} trials", highlight=False)
-    sweep = follow(client, sweep["id"], tend)
+    err.print(f"sweep {sweep['id']} ({sweep['name']}): {sweep['trial_count']} trials", highlight=False, markup=False)
+    sweep = follow(client, sweep["id"])
     _show_table(client, sweep["id"], Format.TABLE)
     path = Path(str(figure).format(name=sweep["name"], id=sweep["id"]))
     path.parent.mkdir(parents=True, exist_ok=True)

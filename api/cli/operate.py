@@ -110,7 +110,8 @@ def explain(trial_id: Annotated[int, typer.Argument(min=1, help="Id of a trial."
 
 def _tell_state(sweep: dict[str, Any]) -> None:
     why = f" ({sweep['pause_reason']})" if sweep["pause_reason"] else ""
-    err.print(f"sweep {sweep['id']} is {sweep['state']}{why}, priority {sweep['priority']}", highlight=False)
+    told = f"sweep {sweep['id']} is {sweep['state']}{why}, priority {sweep['priority']}"
+    err.print(told, highlight=False, markup=False)
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -47,7 +47,9 @@ def draw(sweep: dict[str, Any], curves: Rows, alignment: Rows, path: Path) -> No
     for column in range(len(rules)):
         axes[-1][column].set_xlabel("step", fontsize=8)
     seeds = max((row["n"] for row in curves), default=0)
-    figure.suptitle(f"{sweep['name']} (sweep {sweep['id']}), mean and sd over {seeds} seeds", fontsize=11)
+    figure.suptitle(
+        f"{sweep['name']} (sweep {sweep['id']}), mean and sd over {seeds} seeds", fontsize=11, parse_math=False
+    )
     figure.tight_layout(rect=(0, 0, 1, 0.985))
     figure.savefig(path, dpi=110)
     plt.close(figure)

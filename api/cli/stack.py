@@ -1,15 +1,18 @@
 """All processes of the service on one machine: embedded PostgreSQL, the API, the dispatcher with a local Ray."""
 
+import ctypes
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event, Thread
 
 from api.auth import refusal
 from api.cli.console import err
@@ -23,6 +26,7 @@ from services.settings import Settings
 _START_SECONDS = 60
 _STOP_SECONDS = 20
 _RESTART_PAUSE_SECONDS = 1.0
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass
@@ -40,7 +44,12 @@ class Child:
         with self.log.open("ab") as log:
             # A session of its own: Ctrl-C in the terminal reaches the supervisor alone, which stops children in order.
             self.process = subprocess.Popen(
-                self.command, env=self.environment, stdout=log, stderr=log, start_new_session=True
+                self.command,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=_end_with_parent,
             )
         self.ended_at = None
 
@@ -89,8 +98,41 @@ class Stack:
         for child in self.children:
             child.keep_running()
 
+    @contextmanager
+    def tended(self) -> Iterator[None]:
+        """Restart what dies, from a thread, while the block runs."""
+        stopped = Event()
+
+        def tend() -> None:
+            while not stopped.wait(0.2):
+                self.tend()
+
+        thread = Thread(target=tend, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stopped.set()
+            thread.join()
+
     def child(self, name: str) -> Child:
         return next(child for child in self.children if child.name == name)
+
+
+def _end_with_parent() -> None:
+    """In the child: a supervisor that is killed takes it along (on Linux; elsewhere it stays and must be stopped)."""
+    with suppress(AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _require_free(host: str, port: int) -> None:
+    """Raises DomainError when something listens there."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise DomainError(f"cannot listen on {host}:{port} ({error.strerror}); set ALIGNSWEEP_PORT") from None
 
 
 @contextmanager
@@ -101,6 +143,7 @@ def running(settings: Settings) -> Iterator[Stack]:
     """
     if reason := refusal(settings):
         raise DomainError(reason)
+    _require_free(settings.host, settings.port)
     with ExitStack() as stack:
         settings.home.mkdir(parents=True, exist_ok=True)
         embedded = None

@@ -1,7 +1,7 @@
 """Live progress of a sweep: trials by state, updates per second, time to go."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -12,10 +12,11 @@ from api.client import Client
 _OVER = ("succeeded", "failed", "cancelled")
 
 
-def watch(client: Client, sweep_id: int, tend: Callable[[], None] = lambda: None) -> dict[str, Any]:
-    """Show progress until the sweep is over; returns its final state. `tend` is called between looks."""
-    looks = _tended(client.wait(sweep_id), tend)
-    return _draw(looks) if err.is_terminal else _tell(looks)
+def watch(client: Client, sweep_id: int) -> dict[str, Any]:
+    """Show progress until the sweep is over; returns its final state."""
+    looks = (update.data for update in client.follow(sweep_id) if update.kind in ("progress", "end"))
+    (_draw if err.is_terminal else _tell)(looks)
+    return client.sweep(sweep_id)
 
 
 def describe(sweep: dict[str, Any]) -> str:
@@ -25,13 +26,7 @@ def describe(sweep: dict[str, Any]) -> str:
     return f"{counts}, {pace:,.0f} steps/s" if pace else counts
 
 
-def _tended(looks: Iterator[dict[str, Any]], tend: Callable[[], None]) -> Iterator[dict[str, Any]]:
-    for sweep in looks:
-        tend()
-        yield sweep
-
-
-def _draw(looks: Iterator[dict[str, Any]]) -> dict[str, Any]:
+def _draw(looks: Iterator[dict[str, Any]]) -> None:
     columns = (
         TextColumn("[bold]{task.description}"),
         BarColumn(),
@@ -41,19 +36,16 @@ def _draw(looks: Iterator[dict[str, Any]]) -> dict[str, Any]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[told]}"),
     )
-    sweep: dict[str, Any] = {}
     with Progress(*columns, console=err) as progress:
         task = None
         for sweep in looks:
             if task is None:
                 task = progress.add_task(f"sweep {sweep['id']}", total=sweep["trial_count"], told="")
             progress.update(task, completed=_done(sweep), told=describe(sweep))
-    return sweep
 
 
-def _tell(looks: Iterator[dict[str, Any]]) -> dict[str, Any]:
+def _tell(looks: Iterator[dict[str, Any]]) -> None:
     """A line whenever something has changed, at most one a second."""
-    sweep: dict[str, Any] = {}
     told, told_at = -1, 0.0
     for sweep in looks:
         done = _done(sweep)
@@ -61,7 +53,6 @@ def _tell(looks: Iterator[dict[str, Any]]) -> dict[str, Any]:
             told, told_at = done, time.monotonic()
             line = f"sweep {sweep['id']}: {done}/{sweep['trial_count']} trials ({describe(sweep)})"
             err.print(line, highlight=False, soft_wrap=True)
-    return sweep
 
 
 def _done(sweep: dict[str, Any]) -> int:

@@ -1,5 +1,7 @@
 """The Python client: `from api.client import Client`."""
 
-from api.client.client import Client, ServerRefused, ServerUnreachable
+from api.client.client import Client
+from api.client.errors import ServerRefused, ServerUnreachable
+from api.client.following import Update
 
-__all__ = ["Client", "ServerRefused", "ServerUnreachable"]
+__all__ = ["Client", "ServerRefused", "ServerUnreachable", "Update"]

@@ -4,32 +4,20 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
 import platformdirs
 
+from api.client.errors import ServerRefused, ServerUnreachable, problem_of
+from api.client.following import Update, follow
+
 _DEFAULT_URL = "http://127.0.0.1:8642"
 _RETRIES = 4
+_LONGEST_PAUSE_SECONDS = 10
 _OVER = {"succeeded", "partial", "failed", "cancelled"}
-
-
-class ServerUnreachable(Exception):
-    """Nothing answers at the URL, or the server cannot reach its database, after several tries."""
-
-
-class ServerRefused(Exception):
-    """The server answered with a problem document, kept whole in `problem`."""
-
-    def __init__(self, status: int, problem: dict[str, Any]) -> None:
-        super().__init__(status, problem)
-        self.status = status
-        self.problem = problem
-
-    def __str__(self) -> str:
-        return str(self.problem.get("detail") or self.problem.get("title") or f"HTTP {self.status}")
 
 
 class Client:
@@ -60,17 +48,35 @@ class Client:
         """What the spec would cost; nothing is stored."""
         return self._ask("POST", "/sweeps", json=spec, params={"dry_run": True})
 
-    def sweeps(self) -> Iterator[dict[str, Any]]:
-        """All sweeps, the newest first."""
-        yield from self._pages("/sweeps")
+    def sweeps(
+        self,
+        *,
+        filter: str | None = None,
+        sort: str | None = None,
+        fields: Sequence[str] | None = None,
+        tags: Sequence[str] = (),
+    ) -> Iterator[dict[str, Any]]:
+        """Sweeps, the newest first unless sorted otherwise; those that have all the tags."""
+        yield from self._pages("/sweeps", tag=list(tags), **_listed(filter, sort, fields))
 
     def sweep(self, sweep_id: int) -> dict[str, Any]:
         """One sweep and its progress."""
         return self._ask("GET", f"/sweeps/{sweep_id}")
 
-    def trials(self, sweep_id: int) -> Iterator[dict[str, Any]]:
-        """The trials of a sweep, in order of expansion."""
-        yield from self._pages(f"/sweeps/{sweep_id}/trials")
+    def trials(
+        self,
+        sweep_id: int | None = None,
+        *,
+        filter: str | None = None,
+        sort: str | None = None,
+        fields: Sequence[str] | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """The trials of a sweep, in order of expansion, or of all; `sort="-test_accuracy"`: the best first.
+
+        `filter`: for instance `rule in (fa, dfa) and train.lr < 0.01`; `fields`: columns and parameters to show.
+        """
+        path = "/trials" if sweep_id is None else f"/sweeps/{sweep_id}/trials"
+        yield from self._pages(path, **_listed(filter, sort, fields))
 
     def stats(self, sweep_id: int) -> list[dict[str, Any]]:
         """Final metrics and alignment per layer by group, mean and spread over seeds."""
@@ -106,11 +112,49 @@ class Client:
 
     def clone(self, sweep_id: int, overrides: dict[str, Any], *, name: str | None = None) -> dict[str, Any]:
         """Submit the spec of a sweep again, with other values at these dotted paths; returns the new sweep."""
-        return self._ask("POST", f"/sweeps/{sweep_id}/clone", json={"name": name, "overrides": overrides})
+        body, headers = {"name": name, "overrides": overrides}, {"Idempotency-Key": secrets.token_urlsafe(16)}
+        return self._ask("POST", f"/sweeps/{sweep_id}/clone", json=body, headers=headers)
 
     def events(self, sweep_id: int) -> Iterator[dict[str, Any]]:
         """What happened to a sweep until now, in order."""
         yield from self._pages(f"/sweeps/{sweep_id}/events")
+
+    def follow(self, sweep_id: int, *, after: int | None = None) -> Iterator[Update]:
+        """What happens to a sweep, as it happens, until it is over; `after`: first the events above this id.
+
+        The connection may break: it goes on where it was. Raises ServerUnreachable when it does not come back.
+        """
+        return follow(self._http, f"/sweeps/{sweep_id}/events/stream", after)
+
+    def edit(self, sweep_id: int, change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+        """Change name, tags or notes of a sweep: `change` is given the sweep and returns what becomes of these.
+
+        Where somebody else has edited it meanwhile, it is called again.
+        """
+        while True:
+            response = self._send("GET", f"/sweeps/{sweep_id}")
+            headers = {"If-Match": response.headers["ETag"]}
+            try:
+                return self._ask("PATCH", f"/sweeps/{sweep_id}", json=change(response.json()), headers=headers)
+            except ServerRefused as refusal:
+                if refusal.status != 412:
+                    raise
+
+    def add_webhook(self, url: str, events: Sequence[str] = ("sweep.ended", "sweep.paused")) -> dict[str, Any]:
+        """Be told of your sweeps at this URL; the answer holds the `secret` of the signatures, this once."""
+        return self._ask("POST", "/webhooks", json={"url": url, "events": list(events)})
+
+    def webhooks(self) -> list[dict[str, Any]]:
+        """Your webhooks."""
+        return self._items("/webhooks")
+
+    def remove_webhook(self, webhook_id: int) -> None:
+        """Be told nothing more there."""
+        self._send("DELETE", f"/webhooks/{webhook_id}")
+
+    def deliveries(self, webhook_id: int) -> Iterator[dict[str, Any]]:
+        """What a webhook was told and is to be told, the newest first."""
+        yield from self._pages(f"/webhooks/{webhook_id}/deliveries")
 
     def cancel_trial(self, trial_id: int) -> dict[str, Any]:
         """Cancel one trial."""
@@ -132,6 +176,19 @@ class Client:
         """The queue's invariants and the health of what it stands on."""
         return self._items("/doctor")
 
+    def tokens(self) -> Iterator[dict[str, Any]]:
+        """All tokens, the newest first, without their secrets. For admins, as the two below."""
+        yield from self._pages("/tokens")
+
+    def create_token(self, name: str, *, owner: str, scopes: list[str], valid_days: int | None = 365) -> dict[str, Any]:
+        """A new token; `secret` is shown this once. `valid_days`: None does not expire."""
+        body = {"name": name, "owner": owner, "scopes": scopes, "valid_days": valid_days}
+        return self._ask("POST", "/tokens", json=body)
+
+    def revoke_token(self, token_id: int) -> dict[str, Any]:
+        """Refuse a token from now on."""
+        return self._ask("DELETE", f"/tokens/{token_id}")
+
     def sql(self, sql: str, *, max_rows: int = 10_000) -> dict[str, Any]:
         """Ask in SQL over the public views: columns, rows, whether they were cut."""
         return self._ask("POST", "/query", json={"sql": sql, "max_rows": max_rows})
@@ -150,16 +207,20 @@ class Client:
         items: list[dict[str, Any]] = self._ask("GET", path, params=wanted)["items"]
         return items
 
-    def _pages(self, path: str) -> Iterator[dict[str, Any]]:
+    def _pages(self, path: str, **params: Any) -> Iterator[dict[str, Any]]:
         cursor: str | None = None
         while True:
-            page = self._ask("GET", path, params={"limit": 500, **({"cursor": cursor} if cursor else {})})
+            page = self._ask("GET", path, params={"limit": 500, **params, **({"cursor": cursor} if cursor else {})})
             yield from page["items"]
             cursor = page["next_cursor"]
             if cursor is None:
                 return
 
     def _ask(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = self._send(method, path, **request).json()
+        return answer
+
+    def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
         for attempt in range(_RETRIES):
             if attempt:
                 time.sleep(0.25 * 4**attempt)
@@ -171,10 +232,13 @@ class Client:
             if response.status_code == 503:
                 reason = "the server cannot reach its database"
                 continue
+            if response.status_code == 429:
+                reason = "it is asked too often"
+                time.sleep(min(float(response.headers.get("Retry-After", 1)), _LONGEST_PAUSE_SECONDS))
+                continue
             if response.is_error:
-                raise ServerRefused(response.status_code, _problem(response))
-            answer: dict[str, Any] = response.json()
-            return answer
+                raise ServerRefused(response.status_code, problem_of(response))
+            return response
         raise ServerUnreachable(f"no answer from {self.url}: {reason}")
 
 
@@ -192,9 +256,6 @@ def _local_url() -> str:
     return url
 
 
-def _problem(response: httpx.Response) -> dict[str, Any]:
-    try:
-        body = response.json()
-    except ValueError:
-        return {"title": f"HTTP {response.status_code}", "detail": response.text[:500]}
-    return body if isinstance(body, dict) else {"title": f"HTTP {response.status_code}"}
+def _listed(filter: str | None, sort: str | None, fields: Sequence[str] | None) -> dict[str, Any]:
+    asked = {"filter": filter, "sort": sort, "fields": ",".join(fields) if fields else None}
+    return {name: value for name, value in asked.items() if value is not None}

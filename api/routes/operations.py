@@ -4,15 +4,16 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from api import schemas
+from api.auth import FEW, READ
 from api.deps import Transaction
 from api.telemetry import render
 from services import doctor, telemetry
 
-router = APIRouter(tags=["operations"])
-metrics = APIRouter(tags=["operations"])
+router = APIRouter(tags=["operations"], dependencies=[READ])
+metrics = APIRouter(tags=["operations"], dependencies=[READ])
 
 
-@router.get("/doctor", operation_id="get_doctor")
+@router.get("/doctor", operation_id="get_doctor", dependencies=[FEW])
 def examine(request: Request, session: Transaction) -> schemas.Findings:
     """The queue's invariants, which read all trials and measurements once, and the health of what it stands on."""
     return schemas.Findings.model_validate({"items": doctor.examine(session, request.app.state.settings)})

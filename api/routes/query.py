@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 
 from api import schemas
+from api.auth import FEW, READ, SQL
 from api.body import body_of, document, validated
 from api.deps import Reader
 from services import query
@@ -13,7 +14,7 @@ from services.domain.spec import SweepSpec
 router = APIRouter(tags=["sql"])
 
 
-@router.post("/query", operation_id="run_query", openapi_extra=body_of("Question"))
+@router.post("/query", operation_id="run_query", dependencies=[SQL, FEW], openapi_extra=body_of("Question"))
 def run(body: Annotated[object, Depends(document)], reader: Reader, request: Request) -> schemas.QueryAnswer:
     """Run one query over the public views, as a role that can read them and nothing else."""
     question = validated(schemas.Question, body)
@@ -27,7 +28,7 @@ def run(body: Annotated[object, Depends(document)], reader: Reader, request: Req
     )
 
 
-@router.get("/schema", operation_id="get_spec_schema")
+@router.get("/schema", operation_id="get_spec_schema", dependencies=[READ])
 def schema() -> dict[str, Any]:
     """JSON Schema of a sweep spec, for editors."""
     return SweepSpec.model_json_schema()

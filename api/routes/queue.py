@@ -3,10 +3,11 @@
 from fastapi import APIRouter
 
 from api import schemas
+from api.auth import READ
 from api.deps import Transaction
 from services import results
 
-router = APIRouter(tags=["queue"])
+router = APIRouter(tags=["queue"], dependencies=[READ])
 
 
 @router.get("/queue", operation_id="get_queue")

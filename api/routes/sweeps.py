@@ -1,21 +1,21 @@
 """Sweeps: submit, list, show, cancel, and statistics over seeds."""
 
-from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Response
 
 from api import schemas
-from api.auth import Owner
+from api.auth import OWN_SWEEP, READ, SUBMIT, Owner
 from api.body import body_of, document, validated
 from api.deps import CursorId, Id, Limit, Transaction, make_cursor
-from services import control, results, sweeps
+from api.etags import etag, expected_versions, is_known
+from api.lists import SweepQuery, TrialQuery, sweep_page, trial_page
+from services import control, editing, results, sweeps
 from services import curves as read_curves
 from services.domain.spec import SweepSpec
-from services.domain.states import SweepState, TrialState
 from services.expansion import parse
 
-router = APIRouter(prefix="/sweeps", tags=["sweeps"])
+router = APIRouter(prefix="/sweeps", tags=["sweeps"], dependencies=[READ])
 
 EXAMPLE = {
     "name": "feedback-scale",
@@ -25,6 +25,14 @@ EXAMPLE = {
 }
 _SPEC: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/SweepSpec"}, "example": EXAMPLE}
 _BODY = {"requestBody": {"required": True, "content": {"application/json": _SPEC, "application/yaml": _SPEC}}}
+IdempotencyKey = Annotated[
+    str | None, Header(min_length=1, max_length=200, description="Your repeats under it return the same sweep.")
+]
+
+_EDIT_REFUSALS: dict[int | str, dict[str, Any]] = {
+    412: {"model": schemas.ProblemDocument, "description": "It was edited meanwhile"},
+    428: {"model": schemas.ProblemDocument, "description": "`If-Match` is missing"},
+}
 
 MaxPoints = Annotated[
     int | None,
@@ -35,6 +43,7 @@ MaxPoints = Annotated[
 @router.post(
     "",
     operation_id="submit_sweep",
+    dependencies=[SUBMIT],
     status_code=201,
     openapi_extra=_BODY,
     responses={200: {"model": schemas.Sweep | schemas.PlannedSweep}, 201: {"model": schemas.Sweep}},
@@ -45,9 +54,7 @@ def submit(
     owner: Owner,
     response: Response,
     dry_run: Annotated[bool, Query(description="Answer with the plan and store nothing.")] = False,
-    idempotency_key: Annotated[
-        str | None, Header(min_length=1, max_length=200, description="Repeats of this submit return the same sweep.")
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> schemas.Sweep | schemas.PlannedSweep:
     """Submit a spec. All trials are stored, durably, before the answer leaves."""
     spec: SweepSpec = parse(body)
@@ -61,60 +68,108 @@ def submit(
     return schemas.Sweep.model_validate(summary)
 
 
-@router.get("", operation_id="list_sweeps")
-def page(
-    session: Transaction, cursor: CursorId, limit: Limit = 100, state: SweepState | None = None
-) -> schemas.SweepPage:
-    """Sweeps, the newest first."""
-    found = sweeps.page(session, before=cursor, limit=limit, state=state)
-    items = [schemas.Sweep.model_validate(sweep) for sweep in found]
-    return schemas.SweepPage(items=items, next_cursor=make_cursor(items[-1].id) if len(items) == limit else None)
+@router.get("", operation_id="list_sweeps", response_model=schemas.SweepPage | schemas.SparsePage)
+def page(session: Transaction, query: Annotated[SweepQuery, Query()]) -> Response:
+    """Sweeps, the newest first unless sorted otherwise."""
+    return sweep_page(session, query)
 
 
-@router.get("/{sweep_id}", operation_id="get_sweep")
-def show(sweep_id: Id, session: Transaction) -> schemas.Sweep:
+@router.get(
+    "/{sweep_id}",
+    operation_id="get_sweep",
+    response_model=schemas.Sweep,
+    responses={304: {"description": "As `If-None-Match` has it"}},
+)
+def show(
+    sweep_id: Id, session: Transaction, response: Response, if_none_match: Annotated[str | None, Header()] = None
+) -> schemas.Sweep | Response:
     """One sweep and its progress."""
-    return schemas.Sweep.model_validate(sweeps.get(session, sweep_id))
+    sweep = sweeps.get(session, sweep_id)
+    response.headers["ETag"] = tag = etag(sweep)
+    if is_known(tag, if_none_match):
+        return Response(status_code=304, headers={"ETag": tag})
+    return schemas.Sweep.model_validate(sweep)
 
 
-@router.post("/{sweep_id}/pause", operation_id="pause_sweep")
+@router.patch(
+    "/{sweep_id}",
+    operation_id="edit_sweep",
+    dependencies=OWN_SWEEP,
+    openapi_extra=body_of("SweepEdit"),
+    responses=_EDIT_REFUSALS,
+)
+def edit(
+    sweep_id: Id,
+    body: Annotated[object, Depends(document)],
+    session: Transaction,
+    response: Response,
+    if_match: Annotated[str | None, Header(description="The ETag of what is edited, or `*`.")] = None,
+) -> schemas.Sweep:
+    """Change its name, tags or notes; what the body leaves out stays."""
+    wanted = validated(schemas.SweepEdit, body).model_dump(exclude_unset=True)
+    sweep = editing.edit(session, sweep_id, wanted, expected=expected_versions(if_match))
+    response.headers["ETag"] = etag(sweep)
+    return schemas.Sweep.model_validate(sweep)
+
+
+@router.post("/{sweep_id}/pause", operation_id="pause_sweep", dependencies=OWN_SWEEP)
 def pause(sweep_id: Id, session: Transaction) -> schemas.Sweep:
     """Claim nothing more of it; what runs, runs to its next checkpoint or its end. May be repeated."""
     return schemas.Sweep.model_validate(control.pause(session, sweep_id))
 
 
-@router.post("/{sweep_id}/resume", operation_id="resume_sweep")
+@router.post("/{sweep_id}/resume", operation_id="resume_sweep", dependencies=OWN_SWEEP)
 def resume(sweep_id: Id, session: Transaction) -> schemas.Sweep:
     """Go on with a paused sweep. May be repeated."""
     return schemas.Sweep.model_validate(control.resume(session, sweep_id))
 
 
-@router.post("/{sweep_id}/cancel", operation_id="cancel_sweep")
+@router.post("/{sweep_id}/cancel", operation_id="cancel_sweep", dependencies=OWN_SWEEP)
 def cancel(sweep_id: Id, session: Transaction) -> schemas.Sweep:
     """Cancel waiting trials at once, running ones at their next trace point. May be repeated."""
     return schemas.Sweep.model_validate(control.cancel(session, sweep_id))
 
 
-@router.post("/{sweep_id}/retry", operation_id="retry_sweep")
+@router.post("/{sweep_id}/retry", operation_id="retry_sweep", dependencies=OWN_SWEEP)
 def retry(sweep_id: Id, session: Transaction) -> schemas.Sweep:
     """Let the failed trials wait again, and only them."""
     return schemas.Sweep.model_validate(control.retry(session, sweep_id))
 
 
-@router.post("/{sweep_id}/priority", operation_id="set_sweep_priority", openapi_extra=body_of("PriorityChange"))
+@router.post(
+    "/{sweep_id}/priority",
+    operation_id="set_sweep_priority",
+    dependencies=OWN_SWEEP,
+    openapi_extra=body_of("PriorityChange"),
+)
 def priority(sweep_id: Id, body: Annotated[object, Depends(document)], session: Transaction) -> schemas.Sweep:
     """Change when it is claimed, from the next claim on. Higher is earlier."""
     change = validated(schemas.PriorityChange, body)
     return schemas.Sweep.model_validate(control.set_priority(session, sweep_id, change.priority))
 
 
-@router.post("/{sweep_id}/clone", operation_id="clone_sweep", status_code=201, openapi_extra=body_of("Clone"))
+@router.post(
+    "/{sweep_id}/clone",
+    operation_id="clone_sweep",
+    dependencies=[SUBMIT],
+    status_code=201,
+    openapi_extra=body_of("Clone"),
+    responses={200: {"model": schemas.Sweep}},
+)
 def clone(
-    sweep_id: Id, body: Annotated[object, Depends(document)], session: Transaction, owner: Owner, response: Response
+    sweep_id: Id,
+    body: Annotated[object, Depends(document)],
+    session: Transaction,
+    owner: Owner,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
 ) -> schemas.Sweep:
     """Submit its spec again, with other values where the body says so."""
     wanted = validated(schemas.Clone, body)
-    summary = control.clone(session, sweep_id, wanted.overrides, name=wanted.name, owner=owner)
+    summary, created = control.clone(
+        session, sweep_id, wanted.overrides, name=wanted.name, idempotency_key=idempotency_key, owner=owner
+    )
+    response.status_code = 201 if created else 200
     response.headers["Location"] = f"/api/v1/sweeps/{summary.id}"
     return schemas.Sweep.model_validate(summary)
 
@@ -127,14 +182,11 @@ def events(sweep_id: Id, session: Transaction, cursor: CursorId, limit: Limit = 
     return schemas.EventPage(items=items, next_cursor=make_cursor(items[-1].id) if len(items) == limit else None)
 
 
-@router.get("/{sweep_id}/trials", operation_id="list_trials")
-def trials(
-    sweep_id: Id, session: Transaction, cursor: CursorId, limit: Limit = 100, state: TrialState | None = None
-) -> schemas.TrialPage:
-    """Trials of a sweep, in order of expansion."""
-    found = results.trials(session, sweep_id, after=cursor, limit=limit, state=state)
-    items = [schemas.Trial.model_validate(asdict(trial)) for trial in found]
-    return schemas.TrialPage(items=items, next_cursor=make_cursor(items[-1].id) if len(items) == limit else None)
+@router.get("/{sweep_id}/trials", operation_id="list_trials", response_model=schemas.TrialPage | schemas.SparsePage)
+def trials(sweep_id: Id, session: Transaction, query: Annotated[TrialQuery, Query()]) -> Response:
+    """Trials of a sweep, in order of expansion unless sorted otherwise."""
+    results.require_sweep(session, sweep_id)
+    return trial_page(session, query, sweep_id=sweep_id)
 
 
 @router.get("/{sweep_id}/stats", operation_id="get_sweep_stats")

@@ -1,15 +1,24 @@
 """Trials: one configuration with one seed, and what was measured of it."""
 
 from dataclasses import asdict
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query, Response
 
 from api import schemas
+from api.auth import OWN_TRIAL, READ
 from api.deps import Id, Transaction
+from api.lists import TrialQuery, trial_page
 from services import control, results
 from services.explain import explain as explain_trial
 
-router = APIRouter(prefix="/trials", tags=["trials"])
+router = APIRouter(prefix="/trials", tags=["trials"], dependencies=[READ])
+
+
+@router.get("", operation_id="list_all_trials", response_model=schemas.TrialPage | schemas.SparsePage)
+def page(session: Transaction, query: Annotated[TrialQuery, Query()]) -> Response:
+    """Trials of all sweeps, the newest first unless sorted otherwise."""
+    return trial_page(session, query)
 
 
 @router.get("/{trial_id}", operation_id="get_trial")
@@ -18,7 +27,7 @@ def show(trial_id: Id, session: Transaction) -> schemas.Trial:
     return schemas.Trial.model_validate(asdict(results.trial(session, trial_id)))
 
 
-@router.post("/{trial_id}/cancel", operation_id="cancel_trial")
+@router.post("/{trial_id}/cancel", operation_id="cancel_trial", dependencies=OWN_TRIAL)
 def cancel(trial_id: Id, session: Transaction) -> schemas.Trial:
     """Cancel one trial; a worker drops it at its next trace point. May be repeated."""
     control.cancel_trial(session, trial_id)

@@ -7,11 +7,13 @@ from db.models.event import Event
 from db.models.group import Group, GroupParam
 from db.models.pack import Pack
 from db.models.rollup import GroupCurve, GroupTrace, RollupDue
+from db.models.signing_key import SigningKey
 from db.models.snapshot import ComparisonDue, ParameterCosine, Snapshot
 from db.models.sweep import Sweep, SweepError
 from db.models.token import Token
 from db.models.trace import LayerSummary, Metric, OrderParameter, Trace, TrialSummary
 from db.models.trial import Trial
+from db.models.webhook import Webhook, WebhookDelivery
 from db.models.worker import Dispatcher, Worker
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "Pack",
     "ParameterCosine",
     "RollupDue",
+    "SigningKey",
     "Snapshot",
     "Sweep",
     "SweepError",
@@ -38,5 +41,7 @@ __all__ = [
     "Trace",
     "Trial",
     "TrialSummary",
+    "Webhook",
+    "WebhookDelivery",
     "Worker",
 ]

@@ -3,10 +3,13 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Identity, Index, func
+from sqlalchemy import ForeignKey, Identity, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.base import Base
+
+# The transaction says who acts, once; every event written in it repeats that.
+_ACTOR = text("nullif(current_setting('alignsweep.actor', true), '')")
 
 
 class Event(Base):
@@ -19,5 +22,7 @@ class Event(Base):
     trial_id: Mapped[int | None] = mapped_column(ForeignKey("trials.id", ondelete="CASCADE"))
     pack_id: Mapped[int | None]
     kind: Mapped[str]
-    """`sweep.submitted`, `trial.claimed`, `trial.succeeded`, `trial.requeued`, ..."""
+    """`sweep.submitted`, `trial.claimed`, `trial.succeeded`, `trial.requeued`, `token.created`, ..."""
     detail: Mapped[dict[str, Any] | None]
+    actor: Mapped[str | None] = mapped_column(server_default=_ACTOR)
+    """The owner of the token that did it; null: the service itself, or a caller who was not asked for one."""

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Identity, Index, func, text
+from sqlalchemy import ARRAY, BigInteger, Identity, Index, Text, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.base import Base, one_of
@@ -24,6 +24,10 @@ class Pack(Base):
     pack_key: Mapped[str]
     size: Mapped[int]
     """Trials claimed."""
+    owners: Mapped[list[str | None]] = mapped_column(ARRAY(Text))
+    """Whose they are; null is nobody."""
+    shares: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+    """How many are each one's."""
     state: Mapped[str] = mapped_column(server_default=PackState.RUNNING)
     lease_until: Mapped[datetime]
     next_seq: Mapped[int] = mapped_column(server_default="0")

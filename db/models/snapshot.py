@@ -23,6 +23,8 @@ class ComparisonDue(Base):
     __tablename__ = "comparisons_due"
 
     trial_id: Mapped[int] = mapped_column(ForeignKey("trials.id", ondelete="CASCADE"), primary_key=True)
+    after_step: Mapped[int] = mapped_column(server_default="-1")
+    """Up to here it is done."""
 
 
 class ParameterCosine(Base):

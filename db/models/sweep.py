@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Identity, Index, func, text
+from sqlalchemy import ForeignKey, Identity, Index, Text, func, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.base import Base, one_of
@@ -16,6 +17,14 @@ class Sweep(Base):
         one_of("state", SweepState),
         # A claim looks at these first: those that are not over are few.
         Index("ix_sweeps_open", "id", postgresql_where=text("state IN ('queued', 'running', 'paused')")),
+        Index(
+            "uq_sweeps_owner_idempotency_key",
+            "owner",
+            "idempotency_key",
+            unique=True,
+            postgresql_where=text("idempotency_key IS NOT NULL"),
+            postgresql_nulls_not_distinct=True,
+        ),
     )
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
@@ -35,12 +44,15 @@ class Sweep(Base):
     spec: Mapped[dict[str, Any]]
     """The fully defaulted spec."""
     trial_count: Mapped[int]
-    idempotency_key: Mapped[str | None] = mapped_column(unique=True)
+    idempotency_key: Mapped[str | None]
+    """Of its owner: keys of others may be the same."""
     request_hash: Mapped[str]
     """Of the spec: tells a repeated submit from another one under the same key."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    tags: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
+    notes: Mapped[str | None]
 
 
 class SweepError(Base):

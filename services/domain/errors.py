@@ -32,6 +32,17 @@ class InvalidSpec(DomainError):
         return "\n".join(f"{problem.pointer or '/'}: {problem.message}" for problem in self.problems)
 
 
+class InvalidQuery(DomainError):
+    """The query string asks for what cannot be; `problems` lists what is wrong with it."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "; ".join(problem.message for problem in self.problems)
+
+
 class NotFound(DomainError):
     def __init__(self, noun: str, identifier: object) -> None:
         super().__init__(noun, identifier)
@@ -52,6 +63,14 @@ class Conflict(DomainError):
 
     def __str__(self) -> str:
         return self.message
+
+
+class Forbidden(DomainError):
+    """The caller is known, and may not do this."""
+
+
+class EditedMeanwhile(DomainError):
+    """The editable fields are not what the caller believes them to be."""
 
 
 class QueryRejected(DomainError):
@@ -76,6 +95,10 @@ class DataUnavailable(DomainError):
 
 class StoreUnavailable(DomainError):
     """The store of snapshots and checkpoints cannot be reached, or has no room. It may come back."""
+
+
+class ExecutorLost(DomainError):
+    """The executor can never train again: its process must end and start anew."""
 
 
 class EmbeddedDatabaseInUse(DomainError):

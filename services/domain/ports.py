@@ -18,6 +18,9 @@ class Resources:
     gpu: float
 
 
+ONE_CPU = Resources(cpu=1, gpu=0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PackOrder:
     """A claimed pack, ready to train: `trials[i]` has the id `trial_ids[i]`."""
@@ -73,10 +76,13 @@ class WorkerStatus:
 
 
 class Executor(Protocol):
-    """Runs packs somewhere. Never blocks for longer than a moment, never raises for the fault of a worker."""
+    """Runs packs somewhere. Never blocks for longer than a moment, never raises for the fault of a worker.
 
-    def capacity(self) -> int:
-        """How many single-CPU packs could run at once on all workers, busy ones included."""
+    All but `close` raise ExecutorLost once nothing can ever run here again.
+    """
+
+    def capacity(self, resources: Resources) -> int:
+        """How many packs of these resources could run at once on all workers, busy ones included."""
         ...
 
     def has_room(self, resources: Resources) -> bool:

@@ -36,6 +36,14 @@ class PackState(StrEnum):
     LOST = "lost"
 
 
+class DeliveryState(StrEnum):
+    """`waiting -> delivered | given_up`."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    GIVEN_UP = "given_up"
+
+
 class Reason(StrEnum):
     """Why a trial or an attempt is in its state."""
 

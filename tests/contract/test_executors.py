@@ -102,7 +102,7 @@ def test_a_pack_is_reported_from_start_to_end_in_order(executor: Executor) -> No
 
 
 def test_a_busy_executor_is_seen_in_its_workers(executor: Executor) -> None:
-    assert executor.capacity() >= 1
+    assert executor.capacity(CPU) >= 1
     start(executor, order(2, epochs=200))
     collect(executor, lambda reports: any(isinstance(report, Chunk) for report in reports))
     assert 2 in [worker.pack_id for worker in executor.workers()]

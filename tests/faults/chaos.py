@@ -1,7 +1,9 @@
 """The long random run: faults drawn from a seed hit the real stack while it trains; then everything is checked.
 
     python -m tests.faults.chaos --seed 1 --faults 200 --trials 2000
+    python -m tests.faults.chaos --calm --faults 40
 
+`--calm` waits for the recovery from each fault before the next.
 Prints each fault, then how long recovery took by kind of fault, then the doctor's table. Exit status 0: every trial is
 over, every invariant holds, and sweeps that were submitted twice have the same numbers, bit by bit.
 Ctrl-C ends the faults, not the run.
@@ -50,7 +52,7 @@ class Chaos:
     complaints: list[str] = field(default_factory=list)
     _fault: str = ""
 
-    def inject(self, faults: int) -> None:
+    def inject(self, faults: int, *, calm: bool) -> None:
         """One fault after the other, while there is enough to train."""
         names = list(FAULTS)
         weights = [weight for weight, _ in FAULTS.values()]
@@ -68,7 +70,20 @@ class Chaos:
                 self.complaints.append(f"{self._fault}: {error}")
             except (Missed, ServerUnreachable, psycopg.OperationalError):
                 pass  # nothing was there to be hit, or an earlier fault kept us from it
+            if calm:
+                self.service.wait_for(self.recovered, _PATIENCE)
             self.service.wait(_LONGEST_PAUSE * self.random.random())
+
+    def recovered(self) -> bool:
+        """Whether everything is up, everybody works, and no trial waits for the recovery from a fault."""
+        if self.waiting() == 0:
+            self.feed(_LEAST_WAITING)
+        try:
+            service = self.service
+            up = service.answers() and all(map(service.is_present, (service.dispatcher, service.second)))
+            return up and len(service.held()) == _WORKERS and not any(each.open for each in self.recoveries.injections)
+        except psycopg.OperationalError:
+            return False
 
     def hit(self, target: str, held: Held, *, survives: bool = False) -> Injection:
         injection = Injection(fault=self._fault, target=target, survives=survives)
@@ -167,6 +182,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
     parser.add_argument("--faults", type=int, default=200)
     parser.add_argument("--trials", type=int, default=2000, help="at least so many")
+    parser.add_argument("--calm", action="store_true", help="wait for the recovery from each fault")
     parser.add_argument("--home", type=Path, help="kept afterwards; else a temporary folder")
     asked = parser.parse_args()
     say(f"seed {asked.seed}, {asked.faults} faults, at least {asked.trials} trials")
@@ -179,7 +195,7 @@ def main() -> int:
         chaos.feed(_LEAST_WAITING)
         service.wait_for(lambda: service.value("SELECT count(*) FROM packs") >= _WORKERS, _PATIENCE)
         with contextlib.suppress(KeyboardInterrupt):  # enough
-            chaos.inject(asked.faults)
+            chaos.inject(asked.faults, calm=asked.calm)
         service.repair()
         while chaos.trials < asked.trials:
             chaos.feed(least=2**31)

@@ -76,6 +76,14 @@ def stop_a_worker(at: Range) -> None:
     _continue(victim)
 
 
+def kill_ray(at: Range) -> None:
+    """Its head or its node; the dispatcher that depends on it ends, and is started again with a new one."""
+    daemon = at.random.choice([at.service.head, at.service.raylet])
+    [victim] = daemon() or _missed()
+    at.hit(f"{daemon.__name__} {victim}", at.service.held_by(_up(at.service.dispatcher)))
+    os.kill(victim, signal.SIGKILL)
+
+
 def kill_a_dispatcher(at: Range) -> None:
     child = _a_dispatcher(at)
     at.hit(_called(child), at.service.held_by(child))
@@ -245,6 +253,7 @@ def flip_a_bit(at: Range) -> None:
 FAULTS: dict[str, tuple[int, Fault]] = {
     "kill worker": (8, kill_a_worker),
     "stop worker": (1, stop_a_worker),
+    "kill ray": (1, kill_ray),
     "kill dispatcher": (3, kill_a_dispatcher),
     "stop dispatcher": (1, stop_a_dispatcher),
     "drain dispatcher": (1, drain_a_dispatcher),

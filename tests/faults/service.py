@@ -113,10 +113,21 @@ class Service:
 
     def trainers(self) -> list[int]:
         """Processes of the Ray actors."""
+        return self._of_ray("TrainingActor")
+
+    def head(self) -> list[int]:
+        """The process in which Ray keeps track of its cluster."""
+        return self._of_ray("gcs_server")
+
+    def raylet(self) -> list[int]:
+        """The process with which Ray runs its node."""
+        return self._of_ray("raylet/raylet")
+
+    def _of_ray(self, command: str) -> list[int]:
         if self.dispatcher.process is None or not psutil.pid_exists(pid_of(self.dispatcher)):
             return []
         below = psutil.Process(pid_of(self.dispatcher)).children(recursive=True)
-        return [process.pid for process in below if "TrainingActor" in _words(process)]
+        return [process.pid for process in below if command in _command(process)]
 
     def compare(self, one: int, two: int) -> tuple[int, int]:
         """Rows measured in two sweeps of one spec, and how many of them are not in both, once and bit by bit."""
@@ -262,8 +273,9 @@ def wake(stack: Stack) -> None:
                     process.send_signal(signal.SIGCONT)
 
 
-def _words(process: psutil.Process) -> str:
+def _command(process: psutil.Process) -> str:
+    """Its first word: the program, or what it calls itself."""
     try:
-        return " ".join(process.cmdline())
+        return next(iter(process.cmdline()), "")
     except psutil.Error:
         return ""

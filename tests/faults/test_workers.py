@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults.conftest import SPEC
 from tests.faults.sabotage import POISON
-from tests.faults.service import Service, serving
+from tests.faults.service import Service, pid_of, serving
 
 _PATIENCE = timedelta(seconds=180)  # Ray starts a worker in seconds, on a busy machine in half a minute
 
@@ -67,4 +67,24 @@ def test_one_trial_that_aborts_is_found_and_its_neighbours_succeed(service: Serv
         "SELECT size FROM packs WHERE sweep_id = %(id)s AND state = 'lost' ORDER BY id", id=sweep["id"]
     )
     assert [row["size"] for row in crashed] == [16, 8, 4, 2, 1, 1]
+    assert service.violations() == {}
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("daemon", ["head", "raylet"])
+def test_the_dispatcher_outlives_neither_part_of_its_ray_and_both_are_started_anew(
+    service: Service, daemon: str
+) -> None:
+    sweep = service.client.submit(SPEC)
+    service.wait_for(lambda: len(service.held()) == 2, _PATIENCE)
+    first = pid_of(service.dispatcher)
+    [victim] = getattr(service, daemon)()
+    os.kill(victim, signal.SIGKILL)
+    service.wait_for(lambda: pid_of(service.dispatcher) != first, _PATIENCE)
+    assert service.wait_until_over(sweep["id"], _PATIENCE) == "succeeded"
+    again = service.client.submit(SPEC)
+    assert service.wait_until_over(again["id"]) == "succeeded"
+    rows, unlike = service.compare(sweep["id"], again["id"])
+    assert rows > 1000
+    assert unlike == 0
     assert service.violations() == {}

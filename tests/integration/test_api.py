@@ -14,7 +14,6 @@ from api.app import create_app
 from services.domain.errors import DomainError
 from services.settings import Settings
 
-JSON = {"content-type": "application/json"}
 SPEC = {"name": "test", "grid": {"rule.name": ["bp", "dfa"]}, "seeds": {"count": 2}}
 
 
@@ -97,72 +96,19 @@ def test_cancel_may_be_repeated_but_not_when_the_sweep_is_over(client: TestClien
 
 
 @pytest.mark.parametrize(
-    ("body", "headers", "status", "pointer"),
+    "path",
     [
-        (b"", JSON, 422, ""),
-        (b"null", JSON, 422, ""),
-        (b"[]", JSON, 422, ""),
-        (b'"text"', JSON, 422, ""),
-        (b"{}", JSON, 422, "/name"),
-        (b'{"name": NaN}', JSON, 422, ""),
-        (b'{"name": "x", "unknown": Infinity}', JSON, 422, ""),
-        (b'{"name": "x", "priority": 1e999}', JSON, 422, ""),
-        (b'{"name": "x", "name": "y"}', JSON, 422, ""),
-        (b'{"name": "\\ud800"}', JSON, 422, ""),
-        (b'{"name": "\\u0000"}', JSON, 422, ""),
-        (b'{"name": "\xff"}', JSON, 422, ""),
-        ('{"name": "x"}'.encode("utf-16"), JSON, 422, ""),
-        (b"[" * 100_000, JSON, 422, ""),
-        (b'{"a":' * 100_000, JSON, 422, ""),
-        (b'{"name": "x", "seeds": {"base": -1}}', JSON, 422, "/seeds/base"),
-        (b'{"name": "x", "seeds": {"base": 1180591620717411303424}}', JSON, 422, "/seeds/base"),
-        (b'{"name": "x", "seeds": {"base": true}}', JSON, 422, "/seeds/base"),
-        (b'{"name": "x", "seeds": {"base": "1"}}', JSON, 422, "/seeds/base"),
-        (b'{"name": "x", "seeds": {"base": 1.0}}', JSON, 422, "/seeds/base"),
-        (b'{"name": "x", "base": {"data": {"name": "../../etc/passwd"}}}', JSON, 422, "/base/data/name"),
-        (b"name: x\nname: y", {"content-type": "application/yaml"}, 422, ""),
-        (b"name: !!python/object/apply:os.system [id]", {"content-type": "application/yaml"}, 422, ""),
-        (b'{"name": "x"}', {}, 415, None),
-        (b'{"name": "x"}', {"content-type": "text/plain"}, 415, None),
-        (b" " * (2**20 + 1), JSON, 413, None),
-        (json.dumps({f"k{i}": 0 for i in range(80_000)}).encode(), JSON, 422, "/k0"),
+        "/api/v1/sweeps/1",
+        "/api/v1/sweeps/1/trials",
+        "/api/v1/sweeps/1/stats",
+        "/api/v1/sweeps/1/alignment",
+        "/api/v1/sweeps/1/curves",
+        "/api/v1/trials/1",
+        "/api/v1/trials/1/metrics",
     ],
 )
-def test_bad_bodies_are_named_and_nothing_is_stored(
-    client: TestClient, body: bytes, headers: dict[str, str], status: int, pointer: str | None
-) -> None:
-    problem = refused(client.post("/api/v1/sweeps", content=body, headers=headers), status)
-    if pointer is not None:
-        assert pointer in [error["pointer"] for error in problem["errors"]]
-    assert ok(client.get("/api/v1/sweeps"))["items"] == []
-
-
-@pytest.mark.parametrize(
-    ("path", "status"),
-    [
-        ("/api/v1/sweeps/1", 404),
-        ("/api/v1/sweeps/0", 422),
-        ("/api/v1/sweeps/x", 422),
-        ("/api/v1/sweeps/1_0", 422),
-        ("/api/v1/sweeps/9223372036854775807", 404),
-        ("/api/v1/sweeps/9223372036854775808", 422),
-        ("/api/v1/sweeps/1/trials", 404),
-        ("/api/v1/sweeps/1/stats", 404),
-        ("/api/v1/sweeps/1/alignment", 404),
-        ("/api/v1/sweeps/1/curves", 404),
-        ("/api/v1/trials/1", 404),
-        ("/api/v1/trials/1/metrics", 404),
-        ("/api/v1/sweeps?limit=0", 422),
-        ("/api/v1/sweeps?limit=-5", 422),
-        ("/api/v1/sweeps?limit=100000", 422),
-        ("/api/v1/sweeps?cursor=forged", 422),
-        ("/api/v1/sweeps?cursor=LTE%3D", 422),
-        ("/api/v1/sweeps?state=lost", 422),
-        ("/nowhere", 404),
-    ],
-)
-def test_bad_paths_are_problems(client: TestClient, path: str, status: int) -> None:
-    refused(client.get(path), status)
+def test_what_is_not_there_is_a_problem(client: TestClient, path: str) -> None:
+    refused(client.get(path), 404)
 
 
 @pytest.mark.parametrize(
@@ -193,25 +139,6 @@ def test_a_query_answers_in_json_whatever_the_values(client: TestClient) -> None
     assert answer["columns"] == ["rule", "n", "x", "t", "b"]
     assert answer["truncated"] is True
     assert answer["rows"][0][1:3] == [2, "nan"]
-
-
-def test_with_a_token_every_route_but_health_asks_for_it(database_url: str, reader: str) -> None:
-    app = create_app(settings(database_url, reader, token="secret", host="0.0.0.0"))
-    with TestClient(app) as client:
-        open_routes = {"/healthz", "/readyz"}
-        schema = client.get("/openapi.json").json()
-        asked = 0
-        for path, operations in schema["paths"].items():
-            for method in operations:
-                for token in (None, "wrong"):
-                    headers = {"Authorization": f"Bearer {token}"} if token else {}
-                    url = path.replace("{sweep_id}", "1").replace("{trial_id}", "1")
-                    status = client.request(method, url, headers=headers).status_code
-                    assert (status == 401) == (path not in open_routes), (method, path, status)
-                    asked += 1
-        assert asked > 25
-        answer = client.get("/api/v1/sweeps", headers={"Authorization": "Bearer secret"})
-        assert answer.status_code == 200
 
 
 def test_a_public_address_without_a_token_is_refused(database_url: str, reader: str) -> None:

@@ -1,7 +1,10 @@
 """What users and operators do to sweeps, and whose turn it is, on real PostgreSQL."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -47,9 +50,18 @@ def test_owners_take_turns_however_much_each_has_submitted(session: Session) -> 
     """A sweep of a hundred packs does not starve one that came later."""
     big = submit(session, owner="ada", seeds={"count": 128})
     small = submit(session, owner="ben", seeds={"count": 4}, base={"model": {"hidden": [8]}})
-    first, second, third = (sweep_of(session, claim(session, capacity=1000).trial_ids[0]) for _ in range(3))
-    assert (first, second) == (big, small)
-    assert third in (big, small)
+    turns = [sweep_of(session, claim(session, capacity=1000).trial_ids[0]) for _ in range(4)]
+    assert turns == [big, small, big, small]
+
+
+def test_a_pack_is_filled_from_its_owners_sweeps_first_and_each_is_charged_their_own(session: Session) -> None:
+    submit(session, owner="ada", seeds={"count": 640})
+    for nth in range(40):
+        submit(session, owner="ben", name=f"ben {nth}", seeds={"count": 1})
+    owners = "SELECT string_agg(DISTINCT owner, ' ') FROM trials JOIN sweeps ON sweeps.id = sweep_id WHERE pack_id = "
+    packs = [claim(session) for _ in range(3)]
+    assert [scalar(session, f"{owners} {pack.pack_id}") for pack in packs] == ["ada", "ada ben", "ada"]
+    assert scalar(session, f"SELECT shares FROM packs WHERE id = {packs[1].pack_id}") == [24, 40]
 
 
 def test_priority_comes_before_fairness_and_can_be_changed_while_things_wait(session: Session) -> None:
@@ -175,12 +187,13 @@ def test_one_trial_is_cancelled_and_the_others_go_on(session: Session) -> None:
 
 def test_a_clone_is_the_same_spec_but_for_what_is_overridden(session: Session) -> None:
     original = submit(session, name="first")
-    copy = control.clone(session, original, {"base.train.lr": 0.5, "seeds.count": 2}, name=None, owner="ben")
+    overrides = {"base.train.lr": 0.5, "seeds.count": 2}
+    copy, _ = control.clone(session, original, overrides, name=None, idempotency_key=None, owner="ben")
     assert (copy.name, copy.owner, copy.trial_count) == ("first (copy)", "ben", 2)
     assert copy.spec["base"]["train"]["lr"] == 0.5
     for path in ("base.train.rate", "bass.train.lr"):
         with pytest.raises(InvalidSpec):
-            control.clone(session, original, {path: 1}, name=None, owner=None)
+            control.clone(session, original, {path: 1}, name=None, idempotency_key=None, owner=None)
 
 
 # --- limits and the canary --------------------------------------------------------------------------------------------
@@ -189,9 +202,10 @@ def test_a_clone_is_the_same_spec_but_for_what_is_overridden(session: Session) -
 def test_a_trial_that_runs_for_too_long_fails_and_its_pack_is_lost(session: Session) -> None:
     submit(session, limits={"trial_seconds": 60})
     order = claim(session)
-    assert queue.time_out(session) == {}
+    assert queue.overdue(session) == []
     session.execute(text("UPDATE packs SET claimed_at = now() - interval '61 s'"))
-    assert queue.time_out(session) == {order.pack_id: list(order.trial_ids)}
+    assert queue.overdue(session) == [order.pack_id]
+    assert queue.time_out(session, order.pack_id) == list(order.trial_ids)
     session.commit()
     assert states(session) == {"failed": 4}
     assert scalar(session, "SELECT DISTINCT reason FROM trials") == "timeout"
@@ -248,7 +262,7 @@ def test_a_trial_explains_itself(session: Session) -> None:
     assert "3 trials of its sweep go first" in explain(session, last)
     session.commit()
     order = claim(session)
-    assert f"in pack {order.pack_id} with 1 others" in explain(session, first)
+    assert f"in pack {order.pack_id} with 1 other." in explain(session, first)
     assert "may run 2 trials at once" in explain(session, last)
     queue.break_pack(session, order.pack_id, Reason.UNKNOWN_ERROR, "boom")
     order = claim(session)
@@ -298,3 +312,88 @@ def test_a_cancel_that_waits_for_a_claim_ends_what_it_began(session: Session, en
         cancelling.result(10)
     assert states(session) == {"cancelled": 4}
     assert violations(session) == {}
+
+
+# --- two at once ------------------------------------------------------------------------------------------------------
+
+
+def at_once(engine: Engine, first: Callable[[Session], object], second: Callable[[Session], object]) -> None:
+    """The second begins while the first has not committed, and waits for it where it must."""
+    with Session(engine) as one, Session(engine) as two:
+        first(one)
+        thread = Thread(target=lambda: (second(two), two.commit()))
+        thread.start()
+        thread.join(0.5)
+        one.commit()
+        thread.join()
+
+
+def test_a_retry_while_the_last_trial_finishes_is_not_lost(session: Session, engine: Engine) -> None:
+    for retry_first in (True, False):
+        sweep = submit(session, seeds={"count": 2})
+        order = claim(session)
+        record(session, chunk(order, 0, outcomes=[failed(order.trial_ids[0])]))
+        end = chunk(order, 1, step=7, outcomes=completed(order)[1:])
+        verbs = [partial(control.retry, sweep_id=sweep), partial(queue.record, chunk=end)]
+        at_once(engine, *(verbs if retry_first else reversed(verbs)))
+        assert sweeps.get(session, sweep).state == "running"
+        assert violations(session) == {}
+        session.commit()
+        finish(session, claim(session))
+        assert sweeps.get(session, sweep).state == "succeeded"
+        session.commit()
+
+
+def test_a_sweep_that_is_cancelled_while_it_is_retried_has_nothing_left_to_train(
+    session: Session, engine: Engine
+) -> None:
+    sweep = submit(session, seeds={"count": 3})
+    order = claim(session)
+    record(session, chunk(order, 0, outcomes=[failed(order.trial_ids[0])]))
+    at_once(engine, partial(control.retry, sweep_id=sweep), partial(control.cancel, sweep_id=sweep))
+    assert states(session) == {"cancelled": 3}
+    assert violations(session) == {}
+
+
+def failed(trial_id: int) -> Outcome:
+    return Outcome(trial_id=trial_id, reason=Reason.USER_ERROR, steps=0, error="no such data")
+
+
+# --- the doctor finds what is wrong -----------------------------------------------------------------------------------
+
+WRONGS = {
+    "ends_once": ["DELETE FROM events WHERE kind = 'trial.succeeded' AND trial_id = {trial}"],
+    "claims_are_events": ["DELETE FROM events WHERE kind = 'trial.claimed' AND trial_id = {trial}"],
+    "success_is_whole": [
+        "DELETE FROM trial_summaries WHERE trial_id = {trial}",
+        "DELETE FROM metrics WHERE trial_id = {trial}",
+        "DELETE FROM traces WHERE trial_id = {trial} AND layer = 1",
+        "DELETE FROM layer_summaries WHERE trial_id = {trial} AND layer = 2",
+        "UPDATE trial_summaries SET train_loss = 9 WHERE trial_id = {trial}",
+    ],
+    "only_the_started_are_measured": ["UPDATE trials SET started_at = NULL WHERE id = {trial}"],
+    "measured_trials_exist": ["INSERT INTO metrics (trial_id, step, epoch) VALUES (999999, 0, 0)"],
+    "running_under_a_lease": ["UPDATE packs SET lease_until = now() - interval '1 h' WHERE id = {running}"],
+    "attempts_end": ["UPDATE attempts SET finished_at = NULL WHERE trial_id = {trial}"],
+    "attempts_within_bounds": ["UPDATE trials SET attempts = -1 WHERE id = {trial}"],
+    "all_trials_are_there": ["UPDATE sweeps SET trial_count = trial_count + 1"],
+    "sweeps_end_with_their_trials": ["UPDATE sweeps SET state = 'succeeded'"],
+}
+
+
+def test_the_doctor_knows_every_invariant_by_a_breach_of_it(session: Session) -> None:
+    known = session.execute(text("SELECT invariant FROM v_doctor")).scalars().all()
+    assert sorted(known) == sorted(WRONGS)
+
+
+@pytest.mark.parametrize(("invariant", "wrong"), [(name, wrong) for name, all_ in WRONGS.items() for wrong in all_])
+def test_the_doctor_finds(session: Session, invariant: str, wrong: str) -> None:
+    submit(session, seeds={"count": 128})
+    done, running = claim(session), claim(session)
+    record(session, chunk(done, 0, outcomes=[]))
+    record(session, chunk(done, 1, step=7, outcomes=completed(done)))
+    assert violations(session) == {}
+    session.execute(text("SET session_replication_role = replica"))  # past the triggers that would not have it
+    session.execute(text(wrong.format(trial=done.trial_ids[0], running=running.pack_id)))
+    assert violations(session).get(invariant, 0) > 0
+    session.rollback()

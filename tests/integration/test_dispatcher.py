@@ -3,6 +3,7 @@
 import os
 import time
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from sqlalchemy.orm import Session
 from services import control, queue, sweeps
 from services.comparisons import layers_of
 from services.dispatcher import Dispatcher
+from services.domain.ports import PackBroken
+from services.domain.states import Reason
 from services.expansion import parse
 from services.store import SHELVES, Store
 from workers.inline import InlineExecutor
@@ -372,6 +375,44 @@ def test_a_report_that_the_database_will_not_have_fails_its_trials_only(
     run_until_over(dispatcher, sweep_id)
     assert state(engine, sweep_id) == "partial"
     assert count(engine, "trials WHERE state = 'failed' AND reason = 'unknown_error'") == 1
+
+
+def test_an_error_that_the_database_cannot_hold_is_written_out(
+    dispatcher: Dispatcher, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = PackBroken(pack_id=1, reason=Reason.UNKNOWN_ERROR, error="no image in \udcff\x00")
+    monkeypatch.setattr(dispatcher.executor, "poll", lambda: [said])
+    submit(engine, retries={"max_attempts": 1}, seeds={"count": 1}, grid={})
+    dispatcher.tick()
+    dispatcher.tick()
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT error FROM attempts")).scalar_one() == "no image in \\udcff\\x00"
+
+
+def test_comparing_many_snapshots_keeps_nobody_waiting(
+    dispatcher: Dispatcher, engine: Engine, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store takes its time; in each round the dispatcher also rescues."""
+    base = {"model": {"hidden": [4]}, "train": {"epochs": 1}, "trace": {"snapshots_per_decade": 1}}
+    sweep_id = submit(engine, base=base, seeds={"count": 4}, grid={})
+    run_until_over(dispatcher, sweep_id)
+    compared = [count(engine, "parameter_cosines")]
+    rescues = 0
+
+    def rescue(session: Session) -> dict[int, list[int]]:
+        nonlocal rescues
+        rescues += 1
+        return {}
+
+    monkeypatch.setattr(queue, "rescue", rescue)
+    while count(engine, "comparisons_due"):
+        clock.now += TTL.total_seconds()
+        dispatcher.tick()
+        compared.append(count(engine, "parameter_cosines"))
+        assert rescues == len(compared) - 1
+    steps, pairs, layers = 3, 6, 3  # steps 0, 10 and the last; layer 0 is both together
+    assert compared[-1] >= steps * pairs * layers
+    assert max(later - earlier for earlier, later in pairwise(compared)) <= 3 * layers
 
 
 def test_workers_are_shown_with_the_heartbeat(dispatcher: Dispatcher, engine: Engine, clock: FakeClock) -> None:

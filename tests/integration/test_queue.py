@@ -198,7 +198,17 @@ def test_claims_read_an_index_however_many_trials_are_over(session: Session, eng
     session.commit()
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))
-    values = {"cpu": 1, "gpu": 0, "enough": 10, "full": [], "sweep": 1, "pack_key": "k", "size": 4}
+    values = {
+        "cpu": 1,
+        "gpu": 0,
+        "enough": 10,
+        "enough_on_gpus": 10,
+        "full": [],
+        "sweep": 1,
+        "owner": None,
+        "pack_key": "k",
+        "size": 4,
+    }
     values |= {"dispatcher": "d", "ttl": TTL}
     for query in (queue_sql.WAITING, queue_sql.HEAD, queue_sql.CLAIM):
         plan = "\n".join(session.execute(text(f"EXPLAIN {query.text}"), values).scalars())

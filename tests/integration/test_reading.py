@@ -6,24 +6,27 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import Connection, Engine, TextClause, text
+from sqlalchemy import Connection, Engine, TextClause, event, text
 from sqlalchemy.orm import Session
 
 from benchmarks.reading import Load, load
 from db.session import make_engine
-from services import curves, measurements, results
+from services import curves, listing, measurements, results
+from services.columns import TRIALS
 from services.domain.results import Chunk
+from services.listing import Question
 from services.queue_sql import SUMMARISE_LAYERS
 from services.rollups import roll_up_next
 from services.tidying import analyze_traces
 from tests.conftest import DatabaseServer
 
-LOAD = Load(groups=200, seeds=10, points=12, layers=3)
+LOAD = Load(groups=100, seeds=10, points=12, layers=3)
+FEW = Load(groups=12, seeds=5, points=12, layers=3)
 
 
 @pytest.fixture(scope="module", params=["analysed", "parts analysed"])
 def loaded(database_server: DatabaseServer, request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """Two sweeps of 2000 trials, 72,000 rows of traces each; the second one's curves are not kept."""
+    """Two sweeps of 1000 trials, 36,000 rows of traces each."""
     name = f"reading_{request.param_index}"
     database_server.execute(f"CREATE DATABASE {name} TEMPLATE alignsweep_template")
     engine = make_engine(database_server.url_of(name))
@@ -37,10 +40,26 @@ def loaded(database_server: DatabaseServer, request: pytest.FixtureRequest) -> I
     database_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.fixture(scope="module")
+def curved(database_server: DatabaseServer) -> Iterator[Engine]:
+    """Two small sweeps; the curves of neither are kept yet."""
+    database_server.execute("CREATE DATABASE reading_curves TEMPLATE alignsweep_template")
+    engine = make_engine(database_server.url_of("reading_curves"))
+    for _ in range(2):
+        load(engine, FEW, vacuum=False)
+    yield engine
+    engine.dispose()
+    database_server.execute("DROP DATABASE reading_curves WITH (FORCE)")
+
+
 def scans(connection: Connection, statement: str | TextClause, parameters: dict[str, Any]) -> set[tuple[str, str]]:
     """(kind of scan, table without the number of its partition) of all scans that the plan would execute."""
     sql = statement.text if isinstance(statement, TextClause) else statement
-    explained = connection.execute(text(f"EXPLAIN (FORMAT json) {sql}"), parameters).scalar_one()
+    return scans_of(connection.execute(text(f"EXPLAIN (FORMAT json) {sql}"), parameters).scalar_one())
+
+
+def scans_of(explained: Any) -> set[tuple[str, str]]:
+    """Those of this plan."""
     found: set[tuple[str, str]] = set()
     waiting = [explained[0]["Plan"]]
     while waiting:
@@ -87,13 +106,26 @@ def test_the_summary_of_a_sweep_reads_no_traces(loaded: Engine) -> None:
     assert "metrics" not in {table for _, table in used}
 
 
-def test_a_page_of_trials_is_found_by_an_index(loaded: Engine) -> None:
+@pytest.mark.parametrize("narrowed", [{}, {"filter": "state = succeeded"}, {"filter": "train.lr < 1"}])
+def test_a_page_of_trials_is_found_by_an_index(loaded: Engine, narrowed: dict[str, str]) -> None:
+    scope = {"trials.sweep_id = :sweep": {"sweep": 2}}
+    asked: list[tuple[str, Any]] = []
     with Session(loaded) as session:
-        page = results.trials(session, 2, after=None, limit=3, state=None)
-        assert [trial.id for trial in page] == [2001, 2002, 2003]
-        assert [t.id for t in results.trials(session, 2, after=2003, limit=2, state=None)] == [2004, 2005]
-        plan = "SELECT * FROM v_trials WHERE sweep_id = 2 AND position > 7 ORDER BY position LIMIT 100"
-        assert ("Seq Scan", "trials") not in scans(session.connection(), plan, {})
+        connection = session.connection()
+        event.listen(connection, "before_cursor_execute", lambda *seen: asked.append(seen[2:4]))
+        cursor, ids = None, []
+        for _ in range(3):
+            question = Question(sort="position", limit=3, cursor=cursor, scope=scope, **narrowed)
+            page = listing.page(session, TRIALS, question)
+            ids += [trial.id for trial in results.trials(session, page.ids)]
+            cursor = page.next_cursor
+        assert ids == list(range(1001, 1010))
+        pages = [(sql, values) for sql, values in asked if "FROM trials" in sql]
+        assert len(pages) == 3
+        for sql, values in pages:
+            used = scans_of(connection.exec_driver_sql(f"EXPLAIN (FORMAT json) {sql}", values).scalar_one())
+            assert ("Seq Scan", "trials") not in used
+        session.rollback()
 
 
 def test_trials_find_room_for_their_traces(engine: Engine) -> None:
@@ -130,13 +162,13 @@ def test_the_planner_learns_of_traces_that_have_grown(loaded: Engine) -> None:
     with Session(loaded) as session, session.begin():
         session.execute(text("ANALYZE partitions.traces_0"))
         analyze_traces(session)
-        assert session.execute(text(count)).scalar_one() == 2 * 2000 * 12 * 3
+        assert session.execute(text(count)).scalar_one() == 2 * 1000 * 12 * 3
 
 
 @pytest.mark.parametrize("sweep", [1, 2], ids=["kept", "computed"])
 @pytest.mark.parametrize("read", [curves.curves, curves.alignment])
-def test_thinned_curves_are_some_of_the_points_and_say_so(loaded: Engine, sweep: int, read: Any) -> None:
-    with Session(loaded) as session:
+def test_thinned_curves_are_some_of_the_points_and_say_so(curved: Engine, sweep: int, read: Any) -> None:
+    with Session(curved) as session:
         if sweep == 1:
             while roll_up_next(session):
                 pass
@@ -146,10 +178,10 @@ def test_thinned_curves_are_some_of_the_points_and_say_so(loaded: Engine, sweep:
             session.execute(text("DELETE FROM group_curves USING groups WHERE groups.id = group_id AND sweep_id = 2"))
             session.execute(text("DELETE FROM group_traces USING groups WHERE groups.id = group_id AND sweep_id = 2"))
         whole = read(session, sweep)
-        assert (whole.points_total, whole.points_shown, whole.sampled) == (LOAD.groups * 12, LOAD.groups * 12, False)
+        assert (whole.points_total, whole.points_shown, whole.sampled) == (FEW.groups * 12, FEW.groups * 12, False)
         for most, shown in ((2, 2), (5, 5), (11, 11), (12, 12), (100, 12)):
             some = read(session, sweep, max_points=most)
-            assert (some.points_total, some.points_shown) == (LOAD.groups * 12, LOAD.groups * shown)
+            assert (some.points_total, some.points_shown) == (FEW.groups * 12, FEW.groups * shown)
             assert some.sampled == (shown < 12)
             first = [row for row in some.items if row["group_hash"] == some.items[0]["group_hash"]]
             steps = sorted({row["step"] for row in first})
@@ -172,16 +204,16 @@ def _are_among(some: list[dict[str, Any]], whole: list[dict[str, Any]]) -> None:
         assert [row[name] for name in numbers] == pytest.approx([other[name] for name in numbers], rel=1e-9)
 
 
-def test_curves_of_a_retried_sweep_are_forgotten(loaded: Engine) -> None:
-    with Session(loaded) as session:
+def test_curves_of_a_retried_sweep_are_forgotten(curved: Engine) -> None:
+    with Session(curved) as session:
         while roll_up_next(session):
             pass
         count = text("SELECT count(*) FROM group_curves JOIN groups ON groups.id = group_id WHERE sweep_id = 1")
-        assert session.execute(count).scalar_one() == LOAD.groups * 12
+        assert session.execute(count).scalar_one() == FEW.groups * 12
         session.execute(text("UPDATE sweeps SET state = 'running', finished_at = NULL WHERE id = 1"))
         assert session.execute(count).scalar_one() == 0
         whole = session.execute(text("SELECT count(*) FROM v_group_curves WHERE sweep_id = 1")).scalar_one()
-        assert whole == LOAD.groups * 12
+        assert whole == FEW.groups * 12
         session.execute(text("UPDATE sweeps SET state = 'partial', finished_at = now() WHERE id = 1"))
-        assert session.execute(text("SELECT count(*) FROM rollups_due")).scalar_one() == LOAD.groups
+        assert session.execute(text("SELECT count(*) FROM rollups_due")).scalar_one() == FEW.groups
         session.rollback()

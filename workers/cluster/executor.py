@@ -16,6 +16,7 @@ import ray
 import structlog
 from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayError
 
+from services.domain.errors import ExecutorLost
 from services.domain.ports import PackBroken, PackEnded, PackOrder, Report, Resources, WorkerStatus
 from services.domain.results import Provenance
 from services.domain.states import Reason
@@ -73,8 +74,12 @@ class RayExecutor:
     _looked_at: float = float("-inf")
     _totals: dict[str, float] = field(default_factory=dict)
 
-    def capacity(self) -> int:
-        return max(1, int(self._cluster().get("CPU", 0)))
+    def capacity(self, resources: Resources) -> int:
+        totals = self._cluster()
+        rooms = [totals.get("CPU", 0) / resources.cpu]
+        if resources.gpu:
+            rooms.append(totals.get("GPU", 0) / resources.gpu)
+        return max(1, int(min(rooms)))
 
     def has_room(self, resources: Resources) -> bool:
         """Whether an actor of this kind is idle; if not, one is started when the cluster has room for it."""
@@ -247,8 +252,10 @@ class RayExecutor:
         return cpu <= totals.get("CPU", 0) and gpu <= totals.get("GPU", 0)
 
     def _cluster(self) -> dict[str, float]:
-        """The cluster's total resources, asked for once a second."""
+        """The cluster's total resources, asked for once a second. Raises ExecutorLost."""
         if monotonic() - self._looked_at > _LOOK_AROUND.total_seconds():
+            if not _is_up(ray.get_runtime_context().get_node_id()):
+                raise ExecutorLost("the Ray node of this process is dead, and a driver cannot change to another")
             self._totals = ray.cluster_resources()  # type: ignore[no-untyped-call]
             self._looked_at = monotonic()
         return self._totals
@@ -264,6 +271,11 @@ class RayExecutor:
 def _told(error: Exception) -> str:
     """The error in one line."""
     return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'the stream ended'}"
+
+
+def _is_up(node_id: str) -> bool:
+    """Whether Ray takes the node for alive."""
+    return any(node["NodeID"] == node_id and node["Alive"] for node in ray.nodes())  # type: ignore[no-untyped-call]
 
 
 def _node_answers(node_id: str | None) -> bool:

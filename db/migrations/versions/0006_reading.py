@@ -6,7 +6,7 @@ from alembic import op
 from db.migrate import run_sql
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0008"
 
 
 def upgrade() -> None:
@@ -25,7 +25,8 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["group_id"], ["groups.id"], name=op.f("fk_rollups_due_group_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("group_id", name=op.f("pk_rollups_due")),
     )
-    run_sql("0006/rollups.sql", "0006/views.sql", "0006/reader.sql", "0006/comments.sql")
+    # The doctor's view is as it was, and now reads all partitions.
+    run_sql("0006/rollups.sql", "0006/views.sql", "0009/doctor.sql", "0006/reader.sql", "0006/comments.sql")
 
 
 def downgrade() -> None:

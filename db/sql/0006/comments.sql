@@ -77,7 +77,7 @@ DECLARE
         "started_at": "When it was first claimed, UTC.",
         "finished_at": "When it was over, UTC; NULL until then.",
         "priority": "Higher is claimed first.",
-        "actor": "Who did it; NULL for the service itself."
+        "actor": "Who did it: the owner of a token; NULL for the service itself."
     }$json$;
     single CONSTANT jsonb := $json${
         "v_sweeps": {
@@ -87,7 +87,8 @@ DECLARE
             "cpu": "CPUs that a pack of its trials occupies.", "gpu": "GPUs that a pack of its trials occupies.",
             "max_running": "Trials that may run at once; NULL for any number.",
             "trial_seconds": "Seconds after which an attempt times out; NULL for never.",
-            "identical_errors": "Trials that may fail alike before it pauses; NULL for any number."
+            "identical_errors": "Trials that may fail alike before it pauses; NULL for any number.",
+            "tags": "Words that its owner gave it.", "notes": "What its owner wrote about it; NULL for nothing."
         },
         "v_trials": {
             "sweep": "Name of the sweep.", "position": "Order of expansion within the sweep, from 0.",

@@ -2,12 +2,25 @@
 
 import hashlib
 import json
+import unicodedata
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 MAX_SEED = 2**63 - 1
 
+# Control and format characters (zero width, right to left), separators of lines and paragraphs, surrogates.
+_INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def _readable(text: str) -> str:
+    for character in text:
+        if unicodedata.category(character) in _INVISIBLE:
+            raise ValueError(f"a name may not contain invisible characters: U+{ord(character):04X}")
+    return text
+
+
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_readable)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Width = Annotated[int, Field(ge=1, le=65_536)]
 

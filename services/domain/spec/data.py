@@ -117,6 +117,8 @@ class DataSpec(SpecModel):
     def _stays_under_the_root(cls, path: str | None) -> str | None:
         if path is not None and ".." in path.split("/"):
             raise ValueError("a path must not contain ..")
+        if path is not None and "://" in path:
+            raise ValueError("a path is not a URL: files are read from the workers' data root")
         return path
 
     @field_validator("spectrum")

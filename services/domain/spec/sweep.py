@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, model_validator
 
-from services.domain.spec.base import MAX_SEED, Seed, SpecModel
+from services.domain.spec.base import MAX_SEED, Name, Seed, SpecModel
 from services.domain.spec.data import DataSpec
 from services.domain.spec.fit import problems
 from services.domain.spec.model import ModelSpec
@@ -85,7 +85,7 @@ class SweepSpec(SpecModel):
     """A whole experiment."""
 
     version: Literal[1] = 1
-    name: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    name: Name
     base: TrialConfig = TrialConfig()
     grid: dict[AxisPath, AxisValues] = Field({}, description="Every combination of these values.")
     zip: dict[AxisPath, AxisValues] = Field({}, description="Values that change together; all lists equally long.")

@@ -1,0 +1,99 @@
+"""Commands that list sweeps and trials, and those that note something about a sweep."""
+
+from typing import Annotated, Any
+
+import typer
+
+from api.cli.console import Format, err, show, told
+from api.cli.operate import Output, SweepId
+from api.client import Client
+
+app = typer.Typer()
+
+Filter = Annotated[
+    str | None,
+    typer.Option("--filter", help="For instance: rule in (fa, dfa) and train.lr < 0.01 and not state = failed"),
+]
+Sort = Annotated[str | None, typer.Option(help="A column or a parameter; -NAME: the greatest first.")]
+Limit = Annotated[int, typer.Option(min=1, help="At most so many rows.")]
+
+_SWEEP_COLUMNS = ["id", "name", "state", "trials", "queued", "running", "succeeded", "failed", "tags", "created_at"]
+_TRIAL_FIELDS = "id,state,reason,rule,lr,seed,attempts,steps,test_accuracy,gradient_alignment"
+
+
+@app.command("ls")
+def list_sweeps(
+    filter: Filter = None,
+    sort: Sort = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Only sweeps that have this tag; may be repeated.")] = None,
+    limit: Limit = 1000,
+    output: Output = Format.TABLE,
+) -> None:
+    """List sweeps, the newest first."""
+    with told(), Client() as client:
+        rows = [
+            [
+                sweep["id"],
+                sweep["name"],
+                sweep["state"],
+                sweep["trial_count"],
+                *(sweep["trials"].get(state, 0) for state in ("queued", "running", "succeeded", "failed")),
+                " ".join(sweep["tags"]) if output is not Format.JSON else sweep["tags"],
+                sweep["created_at"],
+            ]
+            for sweep, _ in zip(client.sweeps(filter=filter, sort=sort, tags=tag or ()), range(limit), strict=False)
+        ]
+        show(_SWEEP_COLUMNS, rows, output)
+
+
+@app.command("trials")
+def list_trials(
+    sweep_id: Annotated[int | None, typer.Argument(min=1, help="Id of a sweep; without it, trials of all.")] = None,
+    filter: Filter = None,
+    sort: Sort = None,
+    fields: Annotated[str, typer.Option(help="Columns and parameters to show.")] = _TRIAL_FIELDS,
+    limit: Limit = 1000,
+    output: Output = Format.TABLE,
+) -> None:
+    """List trials, in order of expansion unless sorted otherwise."""
+    names = [name.strip() for name in fields.split(",")]
+    with told(), Client() as client:
+        found = client.trials(sweep_id, filter=filter, sort=sort, fields=names)
+        rows = [[trial[name] for name in names] for trial, _ in zip(found, range(limit), strict=False)]
+        show(names, rows, output)
+
+
+@app.command()
+def tag(
+    sweep_id: SweepId,
+    tags: Annotated[list[str], typer.Argument(help="To add; with --remove, to take away.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Take these tags away.")] = False,
+) -> None:
+    """Add tags to a sweep, or take some away."""
+
+    def change(sweep: dict[str, Any]) -> dict[str, Any]:
+        kept = [tag for tag in sweep["tags"] if tag not in tags]
+        return {"tags": kept if remove else [*sweep["tags"], *tags]}
+
+    with told(), Client() as client:
+        sweep = client.edit(sweep_id, change)
+        err.print(f"sweep {sweep_id} is tagged {', '.join(sweep['tags']) or 'nothing'}", highlight=False, markup=False)
+
+
+@app.command()
+def note(
+    sweep_id: SweepId,
+    text: Annotated[str | None, typer.Argument(help="Appended to the notes; without it they are printed.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="In place of what is there.")] = False,
+) -> None:
+    """Write something about a sweep, or read what was written."""
+
+    def change(sweep: dict[str, Any]) -> dict[str, Any]:
+        lines = [text or ""] if replace else [sweep["notes"] or "", text or ""]
+        return {"notes": "\n".join(line for line in lines if line) or None}
+
+    with told(), Client() as client:
+        if text is None:
+            typer.echo(client.sweep(sweep_id)["notes"] or "")
+        else:
+            client.edit(sweep_id, change)
