@@ -3,14 +3,15 @@
 import asyncio
 import json
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from fastapi import HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ValidationError
 
-from api.client.specfile import load_yaml
+from api.client.specfile import NotYaml, Positions, load_yaml
 from services.domain.errors import InvalidSpec, Problem, json_pointer
 from services.settings import Settings
 
@@ -40,7 +41,10 @@ async def document(request: Request) -> object:
     except TimeoutError:
         raise HTTPException(408, "The body did not come in time", headers={"Connection": "close"}) from None
     # Not on the event loop: what takes long to parse keeps nobody else waiting.
-    return await run_in_threadpool(parsed, raw, load_yaml if media_type in _YAML else strict_json)
+    value = await run_in_threadpool(parsed, raw, load_yaml if media_type in _YAML else strict_json)
+    if media_type in _YAML:
+        request.state.yaml = raw.decode()
+    return value
 
 
 def parsed(raw: bytes, load: Callable[[str], object]) -> object:
@@ -50,9 +54,21 @@ def parsed(raw: bytes, load: Callable[[str], object]) -> object:
         _check(value)
     except RecursionError:
         raise _invalid("too_deep", f"nested deeper than {MAX_DEPTH}") from None
+    except NotYaml as error:
+        raise _invalid("not_parsed", str(error), error.line, error.column) from None
     except ValueError as error:
         raise _invalid("not_parsed", str(error).split(";")[0][:500]) from None
     return value
+
+
+def located(request: Request, problems: Sequence[Problem]) -> list[Problem]:
+    """The problems with their lines in the body, if it was YAML."""
+    text = getattr(request.state, "yaml", None)
+    if text is None or not problems:
+        return list(problems)
+    positions = Positions(text)
+    found = ((problem, *positions.of(problem.pointer)) for problem in problems)
+    return [replace(problem, line=line, column=column) for problem, line, column in found]
 
 
 def validated(model: type[M], body: object) -> M:
@@ -162,5 +178,5 @@ def _check_text(text: str) -> None:
         raise ValueError("text may not contain lone surrogates")
 
 
-def _invalid(code: str, message: str) -> InvalidSpec:
-    return InvalidSpec([Problem(pointer="", code=code, message=message)])
+def _invalid(code: str, message: str, line: int | None = None, column: int | None = None) -> InvalidSpec:
+    return InvalidSpec([Problem(pointer="", code=code, message=message, line=line, column=column)])

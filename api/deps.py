@@ -66,5 +66,6 @@ def make_cursor(last_id: int) -> str:
 Transaction = Annotated[Session, Depends(transaction, scope="function")]
 Reader = Annotated[Engine, Depends(reader)]
 CursorId = Annotated[int | None, Depends(cursor_id)]
-Limit = Annotated[int, Query(ge=1, le=1000, description="Rows per page."), BeforeValidator(_digits)]
-Id = Annotated[int, Path(ge=1, le=MAX_ID), BeforeValidator(_digits)]
+Digits = BeforeValidator(_digits)
+Limit = Annotated[int, Query(ge=1, le=1000, description="Rows per page."), Digits]
+Id = Annotated[int, Path(ge=1, le=MAX_ID), Digits]

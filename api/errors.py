@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match, Route
 
+from api.body import located
 from services.domain.errors import (
     Conflict,
     DatabaseUnavailable,
@@ -48,7 +49,7 @@ def problem(
         "title": title,
         "status": status,
         "detail": detail,
-        "errors": [jsonable_encoder(error) for error in errors] or None,
+        "errors": [jsonable_encoder(error, exclude_none=True) for error in errors] or None,
         **members,
     }
     content = {key: value for key, value in body.items() if value is not None}
@@ -74,10 +75,11 @@ def install(app: FastAPI) -> None:
     """Translate everything that can go wrong in a request."""
 
     @app.exception_handler(DomainError)
-    def domain_error(_request: Request, error: DomainError) -> JSONResponse:
+    def domain_error(request: Request, error: DomainError) -> JSONResponse:
         match error:
             case InvalidSpec(problems=problems):
-                return problem(422, "Invalid spec", detail=f"{len(problems)} problem(s)", errors=problems)
+                found = located(request, problems)
+                return problem(422, "Invalid spec", detail=f"{len(problems)} problem(s)", errors=found)
             case Forbidden():
                 return problem(403, "Forbidden", detail=str(error))
             case InvalidQuery(problems=problems):

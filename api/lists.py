@@ -1,12 +1,13 @@
 """What lists are asked in their query strings, and how they answer."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from api import schemas
+from api.deps import Digits
 from services import listing, results, sweeps
 from services.columns import SWEEPS, TRIALS, Noun
 from services.domain.states import SweepState, TrialState
@@ -19,7 +20,7 @@ class _ListQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: int = Field(100, ge=1, le=1000, description="Rows per page.")
+    limit: Annotated[int, Field(ge=1, le=1000, description="Rows per page."), Digits] = 100
     cursor: str | None = Field(None, max_length=4000, description="`next_cursor` of the page before.")
     filter: str | None = Field(
         None,

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SkipValidation
 
 from services.domain.access import Scope
+from services.domain.errors import Problem
 from services.domain.spec.base import Name
 from services.domain.states import DeliveryState, SweepState, TrialState
 
@@ -35,20 +36,58 @@ class Sweep(Answer):
     spec: dict[str, Any] = Field(description="The spec with all defaults written out.")
 
 
+class ProblemEntry(Answer):
+    pointer: str = Field(description="RFC 6901 pointer to what is wrong.")
+    code: str
+    message: str
+    hint: str | None = None
+    line: int | None = Field(None, description="From 1, where the body is YAML.")
+    column: int | None = None
+
+
+def problem_entries(problems: list[Problem]) -> list[ProblemEntry]:
+    return [ProblemEntry.model_validate(problem) for problem in problems]
+
+
+class SubmittedSweep(Sweep):
+    warnings: list[ProblemEntry] = Field(description="What the researcher may want to know; nothing is wrong.")
+
+
+class Branch(Answer):
+    """Combinations to which the same entries of `when` apply."""
+
+    when: list[int] = Field(description="Indices into `when`; empty: these keep the base.")
+    condition: str | None
+    groups: int
+    trials: int
+
+
+class Estimate(Answer):
+    """Of a sweep that has all workers to itself; null is unknown."""
+
+    worker_seconds: float | None = Field(description="As if one worker did everything.")
+    seconds: float | None = Field(description="On the workers that are there now.")
+    workers: int = Field(description="Packs that may run at once, now.")
+    basis: str | None = Field(description="What the seconds come from; null when nothing was ever measured.")
+
+
 class Plan(Answer):
     """What a spec would cost."""
 
     trials: int
     groups: int = Field(description="Configurations; the trials of a group differ by the seed alone.")
+    branches: list[Branch] = Field(description="Empty without `when`.")
     packs: int = Field(description="Batched programs, if all packs are full.")
     model_steps: int = Field(description="Updates, summed over all trials.")
     metric_rows: int
     trace_rows: int
     bytes_estimate: int = Field(description="Of the rows in the database, in bytes.")
+    estimate: Estimate
 
 
 class PlannedSweep(Answer):
     plan: Plan
+    warnings: list[ProblemEntry] = Field(description="What the researcher may want to know; nothing is wrong.")
     spec: dict[str, Any] = Field(description="The spec with all defaults written out.")
 
 
@@ -346,13 +385,6 @@ class QueryAnswer(Answer):
     )
     truncated: bool = Field(description="There were more rows than `max_rows`, or than fit into 16 MiB.")
     elapsed_seconds: float
-
-
-class ProblemEntry(Answer):
-    pointer: str = Field(description="RFC 6901 pointer to what is wrong.")
-    code: str
-    message: str
-    hint: str | None = None
 
 
 class ProblemDocument(Answer):

@@ -30,7 +30,7 @@ _NUMBERS = text("""
 """)
 
 _EVENTS = text("""
-    SELECT id, at, sweep_id, trial_id, pack_id, kind, detail FROM events
+    SELECT id, at, sweep_id, trial_id, pack_id, kind, detail, actor FROM events
     WHERE sweep_id = ANY(:sweeps) AND id > :after AND (id <= :certain OR sweep_id = ANY(:over))
     ORDER BY id LIMIT :limit
 """)
@@ -49,6 +49,7 @@ class LiveEvent:
     pack_id: int | None
     kind: str
     detail: dict[str, Any] | None
+    actor: str | None
 
 
 @dataclass(frozen=True, kw_only=True)

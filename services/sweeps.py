@@ -1,7 +1,7 @@
-"""Sweeps: plan, submit, list, show. Functions take a Session and leave the commit to the caller."""
+"""Sweeps: submit, list, show. Functions take a Session and leave the commit to the caller."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -10,19 +10,16 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from db.models import Event, Sweep
-from services.domain.architecture import architecture
-from services.domain.errors import Conflict, NotFound
+from services.advice import Advice
+from services.domain.errors import Conflict, NotFound, Problem
 from services.domain.ports import Resources
-from services.domain.schedule import total_steps, trace_steps
 from services.domain.spec import SweepSpec, canonical_json, content_hash
 from services.domain.states import SweepState, TrialState, allowed_actions
-from services.expansion import ExpandedGroup, count, expand, flatten, group_count
+from services.expansion import ExpandedGroup, count, expand, flatten
 from services.failpoints import reach
-from services.packing import pack_key, pack_limit
+from services.packing import pack_key
 
 _GROUPS_PER_INSERT = 500
-_TRACE_ROW_BYTES = 90
-_METRIC_ROW_BYTES = 110
 
 _INSERT_GROUPS = text("""
     INSERT INTO groups (sweep_id, position, group_hash, config, varied)
@@ -81,45 +78,6 @@ class SweepSummary:
     spec: dict[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What a spec would cost. `packs` assumes full packs."""
-
-    trials: int
-    groups: int
-    packs: int
-    model_steps: int
-    """Updates, summed over all trials."""
-    metric_rows: int
-    trace_rows: int
-    bytes_estimate: int
-
-
-def plan(spec: SweepSpec) -> Plan:
-    """Cost of the sweep. Raises InvalidSpec when a combination of values is not a valid configuration."""
-    resources = _resources(spec)
-    trials_of_key: dict[str, tuple[int, int]] = {}
-    steps = points = layer_points = 0
-    for group in expand(spec):
-        key = pack_key(group.document, resources)
-        waiting, limit = trials_of_key.get(key, (0, pack_limit(group.config, resources)))
-        trials_of_key[key] = (waiting + len(group.seeds), limit)
-        group_steps = total_steps(group.config)
-        group_points = len(trace_steps(group_steps, group.config.trace.points_per_decade)) * len(group.seeds)
-        steps += group_steps * len(group.seeds)
-        points += group_points
-        layer_points += group_points * len(architecture(group.config).layers)
-    return Plan(
-        trials=count(spec),
-        groups=group_count(spec),
-        packs=sum(-(-waiting // limit) for waiting, limit in trials_of_key.values()),
-        model_steps=steps,
-        metric_rows=points,
-        trace_rows=layer_points,
-        bytes_estimate=points * _METRIC_ROW_BYTES + layer_points * _TRACE_ROW_BYTES,
-    )
-
-
 def submit(
     session: Session, spec: SweepSpec, *, idempotency_key: str | None, owner: str | None
 ) -> tuple[SweepSummary, bool]:
@@ -156,13 +114,25 @@ def submit(
     )
     session.add(sweep)
     session.flush()
-    groups = expand(spec)
+    groups, advice = expand(spec), Advice(spec)
     while batch := list(islice(groups, _GROUPS_PER_INSERT)):
+        for group in batch:
+            advice.see(group)
         _insert_groups(session, sweep.id, spec, batch)
-    session.add(Event(sweep_id=sweep.id, kind="sweep.submitted", detail={"trials": sweep.trial_count}))
+    warnings = [asdict(warning) for warning in advice.warnings()]
+    session.add(
+        Event(sweep_id=sweep.id, kind="sweep.submitted", detail={"trials": sweep.trial_count, "warnings": warnings})
+    )
     session.flush()
     reach("submit.before_commit")
     return get(session, sweep.id), True
+
+
+def warnings(session: Session, sweep_id: int) -> list[Problem]:
+    """What the submit of a sweep was warned of."""
+    event = select(Event.detail).where(Event.sweep_id == sweep_id, Event.kind == "sweep.submitted")
+    detail: dict[str, Any] = session.scalars(event).one() or {}
+    return [Problem(**warning) for warning in detail.get("warnings", [])]
 
 
 def get(session: Session, sweep_id: int) -> SweepSummary:

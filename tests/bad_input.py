@@ -93,7 +93,7 @@ TEXT = [
     post("a lone surrogate", r'{"name": "\ud800"}', 422, "lone surrogates"),
     post("NUL", r'{"name": "\u0000"}', 422, "NUL"),
     post("NUL in a key", r'{"name": "x", "\u0000": 1}', 422, "NUL"),
-    spec("right-to-left override in a name", 422, "/name value_error: Value error, a name may not", name="a\u202eb"),
+    spec("right-to-left override in a name", 422, "/name value_error: a name may not", name="a\u202eb"),
     spec("zero width in a name", 422, "U+200B", name="a\u200bb"),
     spec("a line separator in a name", 422, "U+2028", name="a\u2028b"),
     spec("an empty name", 422, "/name string_too_short", name=""),
@@ -212,7 +212,7 @@ CONFIGURATIONS = [
     spec(
         "6 * 10^10 steps",
         422,
-        "60,000,000,000 steps, 69 days",
+        "60,000,000,000 updates",
         **base(data={"name": "mnist"}, train={"epochs": 10**6, "batch_size": 1}),
     ),
     spec("10^12 epochs", 422, "/base/train/epochs less_than_equal", **base(train={"epochs": 10**12})),

@@ -6,7 +6,9 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -16,7 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 from api.client import ServerRefused, ServerUnreachable
-from services.domain.errors import DomainError
+from api.client.specfile import NotYaml, Positions
+from services.domain.errors import DomainError, InvalidSpec
 
 FAILED = 1  # the sweep did not succeed, or the command could not do its work
 UNREACHABLE = 3
@@ -36,8 +39,11 @@ _FORMULA = re.compile(r"[=@\t\r]|[-+](?![\d.e±+-]*$)")
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Errors that a user can act on become a message and an exit code; others are our bugs and stay tracebacks."""
+def told(source: Path | None = None) -> Iterator[None]:
+    """Errors that a user can act on become a message and an exit code; others are our bugs and stay tracebacks.
+
+    `source`: the file that what is wrong stands in.
+    """
     try:
         yield
     except ServerUnreachable as error:
@@ -47,13 +53,30 @@ def told() -> Iterator[None]:
         raise typer.Exit(UNREACHABLE) from None
     except ServerRefused as error:
         err.print(f"[red]{escape(str(error.problem.get('title')))}[/]: {escape(str(error))}", highlight=False)
-        for entry in error.problem.get("errors") or []:
-            hint = f"  ({entry['hint']})" if entry.get("hint") else ""
-            err.print(f"  {entry['pointer'] or '/'}: {entry['message']}{hint}", highlight=False, markup=False)
+        tell(error.problem.get("errors") or [], source)
         raise typer.Exit(REFUSED) from None
+    except InvalidSpec as error:
+        tell([asdict(problem) for problem in error.problems], source)
+        raise typer.Exit(FAILED) from None
+    except NotYaml as error:
+        tell([{"pointer": None, "message": str(error), "line": error.line or 1}], source)
+        raise typer.Exit(FAILED) from None
     except (DomainError, OSError, ValueError) as error:
         err.print(f"[red]{escape(str(error))}[/]", highlight=False)
         raise typer.Exit(FAILED) from None
+
+
+def tell(problems: Sequence[dict[str, Any]], source: Path | None, *, kind: str = "") -> None:
+    """What is wrong, or worth a warning, each on a line that begins with its place in the file."""
+    pointed = [problem for problem in problems if problem["pointer"] is not None]
+    positions = Positions(source.read_text(encoding="utf-8")) if source and pointed else None
+    for problem in problems:
+        pointer = problem["pointer"]
+        line = positions.of(pointer)[0] if positions and pointer is not None else problem.get("line")
+        place = f"{source}:{line}: " if source and line else ""
+        subject = f"{pointer or '/'}: " if pointer is not None else ""
+        hint = f" ({problem['hint']})" if problem.get("hint") else ""
+        err.print(f"{place}{kind}{subject}{problem['message']}{hint}", highlight=False, markup=False, soft_wrap=True)
 
 
 def show(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: Format, *, title: str | None = None) -> None:

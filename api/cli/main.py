@@ -13,19 +13,19 @@ from typing import Annotated, Any
 
 import typer
 
-from api.cli import lists, operate, tokens, webhooks
-from api.cli.console import FAILED, Format, err, out, show, told
+from api.cli import lists, operate, specs, tokens, webhooks
+from api.cli.console import FAILED, Format, err, out, show, tell, told
 from api.cli.operate import Output, SweepId
+from api.cli.specs import SpecFile
 from api.client import Client
 from api.client.specfile import read_spec
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=True, help=__doc__)
+app.add_typer(specs.app)
 app.add_typer(operate.app)
 app.add_typer(lists.app)
 app.add_typer(webhooks.app, name="webhook")
 app.add_typer(tokens.app, name="token")
-
-SpecFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A spec in YAML or JSON.")]
 
 
 @app.command()
@@ -55,7 +55,7 @@ def run(
     from api.cli.stack import running, served
     from services.settings import Settings
 
-    with told():
+    with told(spec):
         settings = Settings.from_environment()
         document = read_spec(spec)
         if url := served(settings):
@@ -78,13 +78,13 @@ def submit(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would cost; store nothing.")] = False,
 ) -> None:
     """Submit a spec; prints the id of the sweep."""
-    with told(), Client() as client:
+    with told(spec), Client() as client:
         document = read_spec(spec)
         if dry_run:
-            plan = client.plan(document)["plan"]
-            show(list(plan), [list(plan.values())], Format.TABLE)
+            specs.show_plan(client.plan(document), spec, Format.TABLE)
             return
         sweep = client.submit(document)
+        tell(sweep["warnings"], spec, kind="warning: ")
         err.print(
             f"sweep {sweep['id']}: {sweep['trial_count']} trials; see alignsweep watch {sweep['id']}", highlight=False
         )

@@ -6,7 +6,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import ConstructorError, SafeConstructor
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.nodes import MappingNode
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 from ruamel.yaml.scanner import Scanner, ScannerError
 
 _MAX_ALIASES = 100
@@ -31,23 +31,63 @@ class _Constructor(SafeConstructor):
                 raise ConstructorError(None, None, "merge keys (<<) are not of YAML 1.2", key.start_mark)
 
 
+class NotYaml(ValueError):
+    """The text is not YAML; `line` and `column`, from 1, say where, if that is known."""
+
+    def __init__(self, message: str, line: int | None = None, column: int | None = None) -> None:
+        super().__init__(message, line, column)
+        self.message = message
+        self.line = line
+        self.column = column
+
+    def __str__(self) -> str:
+        return self.message
+
+
 def load_yaml(text: str) -> object:
-    """The plain value of a YAML document. Raises ValueError with the line of what is wrong."""
+    """The plain value of a YAML document. Raises NotYaml."""
     if text.count("*") > _MAX_ALIASES:
-        raise ValueError(f"more than {_MAX_ALIASES} aliases")
+        raise NotYaml(f"more than {_MAX_ALIASES} aliases")
+    try:
+        return _yaml().load(text)
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        message = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise NotYaml(message, *((mark.line + 1, mark.column + 1) if mark else ())) from None
+
+
+def read_spec(path: Path) -> object:
+    """The document of a spec file, YAML or JSON (which is YAML). Raises OSError and NotYaml."""
+    return load_yaml(path.read_text(encoding="utf-8"))
+
+
+class Positions:
+    """Where a YAML text says what."""
+
+    def __init__(self, text: str) -> None:
+        self._root: Node | None = _yaml().compose(text)
+
+    def of(self, pointer: str) -> tuple[int, int]:
+        """Line and column, from 1, of the key or item that an RFC 6901 pointer points to, or of what would hold it."""
+        at = node = self._root
+        for part in (part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]):
+            match node:
+                case MappingNode():
+                    found = next(((key, value) for key, value in node.value if key.value == part), None)
+                case SequenceNode() if part.isdigit() and int(part) < len(node.value):
+                    found = (node.value[int(part)],) * 2
+                case _:
+                    found = None
+            if found is None:
+                break
+            at, node = found
+        return (at.start_mark.line + 1, at.start_mark.column + 1) if at else (1, 1)
+
+
+def _yaml() -> YAML:
     yaml = YAML(typ="safe", pure=True)
     yaml.Scanner = _Scanner
     yaml.Constructor = _Constructor
     yaml.version = (1, 2)
     yaml.allow_duplicate_keys = False
-    try:
-        return yaml.load(text)
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ValueError(f"{where}{getattr(error, 'problem', None) or str(error).splitlines()[0]}") from None
-
-
-def read_spec(path: Path) -> object:
-    """The document of a spec file, YAML or JSON (which is YAML). Raises OSError and ValueError."""
-    return load_yaml(path.read_text(encoding="utf-8"))
+    return yaml

@@ -9,7 +9,7 @@ from api.auth import FEW, READ, SQL
 from api.body import body_of, document, validated
 from api.deps import Reader
 from services import query
-from services.domain.spec import SweepSpec
+from services.domain.spec.schema import json_schema
 
 router = APIRouter(tags=["sql"])
 
@@ -31,4 +31,4 @@ def run(body: Annotated[object, Depends(document)], reader: Reader, request: Req
 @router.get("/schema", operation_id="get_spec_schema", dependencies=[READ])
 def schema() -> dict[str, Any]:
     """JSON Schema of a sweep spec, for editors."""
-    return SweepSpec.model_json_schema()
+    return json_schema()

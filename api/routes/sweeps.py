@@ -2,15 +2,15 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from api import schemas
 from api.auth import OWN_SWEEP, READ, SUBMIT, Owner
-from api.body import body_of, document, validated
+from api.body import body_of, document, located, validated
 from api.deps import CursorId, Id, Limit, Transaction, make_cursor
 from api.etags import etag, expected_versions, is_known
 from api.lists import SweepQuery, TrialQuery, sweep_page, trial_page
-from services import control, editing, results, sweeps
+from services import control, editing, plan, results, sweeps
 from services import curves as read_curves
 from services.domain.spec import SweepSpec
 from services.expansion import parse
@@ -20,7 +20,8 @@ router = APIRouter(prefix="/sweeps", tags=["sweeps"], dependencies=[READ])
 EXAMPLE = {
     "name": "feedback-scale",
     "base": {"data": {"name": "digits"}, "train": {"epochs": 20}},
-    "grid": {"rule.name": ["bp", "fa", "dfa"], "rule.feedback.scale": [0.1, 1.0]},
+    "grid": {"rule.name": ["bp", "fa", "dfa"]},
+    "when": [{"if": {"rule.name": ["fa", "dfa"]}, "grid": {"rule.feedback.scale": [0.1, 1.0]}}],
     "seeds": {"count": 5},
 }
 _SPEC: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/SweepSpec"}, "example": EXAMPLE}
@@ -46,26 +47,32 @@ MaxPoints = Annotated[
     dependencies=[SUBMIT],
     status_code=201,
     openapi_extra=_BODY,
-    responses={200: {"model": schemas.Sweep | schemas.PlannedSweep}, 201: {"model": schemas.Sweep}},
+    responses={200: {"model": schemas.SubmittedSweep | schemas.PlannedSweep}, 201: {"model": schemas.SubmittedSweep}},
 )
 def submit(
+    request: Request,
     body: Annotated[object, Depends(document)],
     session: Transaction,
     owner: Owner,
     response: Response,
     dry_run: Annotated[bool, Query(description="Answer with the plan and store nothing.")] = False,
     idempotency_key: IdempotencyKey = None,
-) -> schemas.Sweep | schemas.PlannedSweep:
+) -> schemas.SubmittedSweep | schemas.PlannedSweep:
     """Submit a spec. All trials are stored, durably, before the answer leaves."""
     spec: SweepSpec = parse(body)
     if dry_run:
         response.status_code = 200
-        plan = schemas.Plan.model_validate(sweeps.plan(spec))
-        return schemas.PlannedSweep(plan=plan, spec=spec.model_dump(mode="json"))
+        planned = plan.plan(session, spec)
+        return schemas.PlannedSweep(
+            plan=schemas.Plan.model_validate(planned),
+            warnings=schemas.problem_entries(located(request, planned.warnings)),
+            spec=spec.model_dump(mode="json"),
+        )
     summary, created = sweeps.submit(session, spec, idempotency_key=idempotency_key, owner=owner)
     response.status_code = 201 if created else 200
     response.headers["Location"] = f"/api/v1/sweeps/{summary.id}"
-    return schemas.Sweep.model_validate(summary)
+    warnings = schemas.problem_entries(located(request, sweeps.warnings(session, summary.id)))
+    return schemas.SubmittedSweep(**schemas.Sweep.model_validate(summary).model_dump(), warnings=warnings)
 
 
 @router.get("", operation_id="list_sweeps", response_model=schemas.SweepPage | schemas.SparsePage)

@@ -32,6 +32,11 @@ class Dense:
         """Multiplications in the smallest matrix product, per sample; so for every layer here."""
         return self.inputs * self.outputs
 
+    @property
+    def products(self) -> int:
+        """Multiplications in all matrix products of a forward pass, per sample; so for every layer here."""
+        return self.smallest_product
+
 
 @dataclass(frozen=True, kw_only=True)
 class Conv:
@@ -79,6 +84,10 @@ class Conv:
     def smallest_product(self) -> int:
         return self.map_side**2 * self.kernel**2 * self.channels * self.filters
 
+    @property
+    def products(self) -> int:
+        return self.smallest_product
+
 
 @dataclass(frozen=True, kw_only=True)
 class Embedding:
@@ -113,6 +122,10 @@ class Embedding:
     def smallest_product(self) -> int:
         return self.inputs * self.width
 
+    @property
+    def products(self) -> int:
+        return self.smallest_product
+
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
@@ -144,6 +157,11 @@ class Block:
     def smallest_product(self) -> int:
         return 0
 
+    @property
+    def products(self) -> int:
+        d, t = self.width, self.tokens
+        return t * (4 * d * d + 2 * d * self.hidden) + 2 * t * t * d
+
 
 @dataclass(frozen=True, kw_only=True)
 class Readout:
@@ -168,6 +186,10 @@ class Readout:
     @property
     def smallest_product(self) -> int:
         return self.width * self.outputs
+
+    @property
+    def products(self) -> int:
+        return self.smallest_product
 
 
 Layer = Dense | Conv | Embedding | Block | Readout

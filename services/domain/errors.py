@@ -6,15 +6,18 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """One thing wrong with what a user sent.
+    """One thing wrong with what a user sent, or worth a warning.
 
-    `pointer` is an RFC 6901 JSON pointer into the document; `hint` says what to write instead.
+    `pointer` is an RFC 6901 JSON pointer into the document; `hint` says what to write instead. `line` and `column`,
+    from 1, are where the text of the document has what the pointer points to, when there is a text.
     """
 
     pointer: str
     code: str
     message: str
     hint: str | None = None
+    line: int | None = None
+    column: int | None = None
 
 
 class DomainError(Exception):

@@ -1,6 +1,7 @@
-"""How much memory a trial takes while it trains, from its configuration alone."""
+"""How much memory a trial takes while it trains, and how much work it is, from its configuration alone."""
 
 from services.domain.architecture import architecture
+from services.domain.schedule import total_steps, trace_steps
 from services.domain.spec import DIRECT_RULES, SEQUENTIAL_RULES, TrialConfig
 
 EVALUATION_BATCH = 500
@@ -40,6 +41,22 @@ def peak(config: TrialConfig, trials: int = 1, *, together: int | None = None) -
     measured = _samples_measured(config) * (_FLOAT * (widths[0] + 2 * saved) + 44 * sum(widths[1:]))
     held = 2 * working_set(config) + 2 * _INDEX * config.data.train_count
     return trials * held + min(trials, together or trials) * measured
+
+
+def work_per_step(config: TrialConfig) -> float:
+    """What the time of an update goes by, measuring included: multiplications, and numbers touched.
+
+    A forward and a backward pass are three products of each layer; a trace point is a forward pass over the samples of
+    the evaluation, and both rules' passes over the probe.
+    """
+    products = sum(layer.products for layer in architecture(config).layers)
+    steps = max(1, total_steps(config))
+    points = len(trace_steps(steps, config.trace.points_per_decade))
+    on = config.trace.evaluate_on
+    sizes = (config.data.train_count, config.data.test_count)
+    evaluated = sum(size if on == "full" else min(on, size) for size in sizes)
+    measured = points / steps * (evaluated + 5 * config.trace.probe)
+    return (3 * config.train.batch_size + measured) * products + working_set(config) / _FLOAT
 
 
 def _samples_measured(config: TrialConfig) -> int:

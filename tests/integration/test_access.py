@@ -339,7 +339,7 @@ def test_secrets_are_in_no_log_and_in_no_row(
             connection.execute(text("ALTER TABLE sweeps RENAME COLUMN owner TO holder"))
         for token, status in ((made, 500), (OPERATOR, 500), (PREFIX + 43 * "x", 401)):
             headers = {"Authorization": f"Bearer {token}"}
-            assert httpx.get(f"{server.url}/api/v1/sweeps?token={token}", headers=headers).status_code == status
+            assert httpx.get(f"{server.url}/api/v1/sweeps/1?token={token}", headers=headers).status_code == status
         listed = json.loads(command("list", "-o", "json").stdout)
         assert [token["name"] for token in listed] == ["notebook", "ALIGNSWEEP_TOKEN"]
         assert listed[0]["scopes"] == "sql, submit"

@@ -78,6 +78,7 @@ def test_the_hash_depends_on_the_values_not_on_how_they_are_written() -> None:
         (_spec(base={"train": {"batch_size": 1.0}}), "/base/train/batch_size", "int_type"),
         (_spec(base={"train": {"batch_size": True}}), "/base/train/batch_size", "int_type"),
         (_spec(base={"model": {"hidden": [0]}}), "/base/model/hidden/0", "greater_than_equal"),
+        (_spec(base={"rule": {"feedback": {"scale": -1}}}), "/base/rule/feedback/scale", "literal_error"),
         (_spec(base={"model": {"hidden": []}, "rule": {"name": "fa"}}), "/base", "value_error"),
         (_spec(seeds={"base": 2**63}), "/seeds/base", "less_than_equal"),
         (_spec(seeds={"base": 2**63 - 1, "count": 2}), "/seeds", "value_error"),

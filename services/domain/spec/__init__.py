@@ -6,6 +6,7 @@ Refinetti et al. 2021: no biases, SGD on the sum-reduced cross-entropy with lear
 feedback uniform on [-1, 1] divided by the square root of the width.
 """
 
+from services.domain.spec.axes import Choice, Distribution, IntUniform, LogUniform, RandomSpec, Uniform, WhenSpec
 from services.domain.spec.base import MAX_SEED, Seed, SpecModel, canonical_json, content_hash
 from services.domain.spec.data import DataName, DataSpec, ImageName, TeacherSpec
 from services.domain.spec.model import Activation, ConvSpec, ModelSpec, TransformerSpec
@@ -20,6 +21,7 @@ from services.domain.spec.rule import (
     SwitchSpec,
 )
 from services.domain.spec.sweep import (
+    MAX_STEPS_PER_TRIAL,
     MAX_TRIALS_PER_SWEEP,
     FailFastSpec,
     LimitsSpec,
@@ -36,19 +38,25 @@ from services.domain.spec.train import ScheduleSpec, TrainSpec
 __all__ = [
     "DIRECT_RULES",
     "MAX_SEED",
+    "MAX_STEPS_PER_TRIAL",
     "MAX_TRIALS_PER_SWEEP",
     "SEQUENTIAL_RULES",
     "Activation",
+    "Choice",
     "ConvSpec",
     "DataName",
     "DataSpec",
+    "Distribution",
     "FailFastSpec",
     "FeedbackSpec",
     "ImageName",
+    "IntUniform",
     "LimitsSpec",
+    "LogUniform",
     "MirrorSpec",
     "ModelSpec",
     "PerturbationSpec",
+    "RandomSpec",
     "ResourcesSpec",
     "RetriesSpec",
     "RuleName",
@@ -65,6 +73,8 @@ __all__ = [
     "TransformerSpec",
     "TrialConfig",
     "TrialSpec",
+    "Uniform",
+    "WhenSpec",
     "canonical_json",
     "content_hash",
 ]

@@ -1,16 +1,11 @@
 """Whether the parts of a configuration fit together."""
 
-import math
 from collections.abc import Iterator
 
 from services.domain.spec.data import DataSpec
 from services.domain.spec.model import ModelSpec
 from services.domain.spec.rule import DIRECT_RULES, SEQUENTIAL_RULES, RuleSpec
 from services.domain.spec.train import TrainSpec
-
-MAX_STEPS = 1_000_000_000
-# Of a small network on one core.
-_STEPS_PER_SECOND = 10_000
 
 
 def problems(data: DataSpec, model: ModelSpec, rule: RuleSpec, train: TrainSpec) -> Iterator[str]:
@@ -20,7 +15,7 @@ def problems(data: DataSpec, model: ModelSpec, rule: RuleSpec, train: TrainSpec)
         _feedback_problem(data, model, rule),
         _model_problem(data, model),
         _loss_problem(data, train),
-        _length_problem(data, train),
+        _batch_problem(data, train),
     )
     yield from filter(None, found)
 
@@ -107,15 +102,8 @@ def _loss_problem(data: DataSpec, train: TrainSpec) -> str | None:
     return None
 
 
-def _length_problem(data: DataSpec, train: TrainSpec) -> str | None:
-    """Why this training is too long, or its batches too large, if they are."""
-    if data.name == "teacher":
-        steps = train.epochs * data.train_count
-    elif train.batch_size > data.train_count:
+def _batch_problem(data: DataSpec, train: TrainSpec) -> str | None:
+    """Why there cannot be such batches, if there cannot."""
+    if data.name != "teacher" and train.batch_size > data.train_count:
         return f"a batch of {train.batch_size:,} is larger than the {data.train_count:,} training samples"
-    else:
-        steps = train.epochs * math.ceil(data.train_count / train.batch_size)
-    if steps > MAX_STEPS:
-        days = steps / _STEPS_PER_SECOND / 86_400
-        return f"{steps:,} steps, {days:,.0f} days at {_STEPS_PER_SECOND:,} a second; a trial may have {MAX_STEPS:,}"
     return None

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, model_validator
 
+from services.domain.spec.axes import MAX_BRANCHES, Axes, RandomSpec, WhenSpec
 from services.domain.spec.base import MAX_SEED, Name, Seed, SpecModel
 from services.domain.spec.data import DataSpec
 from services.domain.spec.fit import problems
@@ -13,10 +14,7 @@ from services.domain.spec.trace import TraceSpec
 from services.domain.spec.train import TrainSpec
 
 MAX_TRIALS_PER_SWEEP = 1_000_000
-
-# A JSON pointer of dots into the trial spec: `rule.feedback.scale`.
-AxisPath = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[a-z_]+(\.[a-z_]+)*$")]
-AxisValues = Annotated[list[JsonValue], Field(min_length=1, max_length=100_000)]
+MAX_STEPS_PER_TRIAL = 1_000_000_000
 
 
 class ResourcesSpec(SpecModel):
@@ -87,8 +85,12 @@ class SweepSpec(SpecModel):
     version: Literal[1] = 1
     name: Name
     base: TrialConfig = TrialConfig()
-    grid: dict[AxisPath, AxisValues] = Field({}, description="Every combination of these values.")
-    zip: dict[AxisPath, AxisValues] = Field({}, description="Values that change together; all lists equally long.")
+    grid: Axes = Field({}, description="Every combination of these values.")
+    zip: Axes = Field({}, description="Values that change together; all lists equally long.")
+    when: Annotated[list[WhenSpec], Field(max_length=MAX_BRANCHES)] = Field(
+        [], description="Axes for some combinations only; where several entries apply, every combination of theirs."
+    )
+    random: RandomSpec | None = Field(None, description="Points drawn at random, for every combination of the rest.")
     seeds: SeedsSpec = SeedsSpec()
     priority: Annotated[int, Field(ge=-1000, le=1000)] = Field(0, description="Higher is claimed first.")
     resources: ResourcesSpec = ResourcesSpec()

@@ -1,0 +1,121 @@
+"""Commands about a spec before it is submitted: check it, see what it would cost, get its schema."""
+
+import json
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from api.cli.console import FAILED, Format, out, show, tell, told
+from api.client import Client
+from api.client.specfile import read_spec
+
+app = typer.Typer()
+
+SpecFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A spec in YAML or JSON.")]
+SpecFiles = Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="Specs in YAML or JSON.")]
+
+
+@app.command()
+def validate(specs: SpecFiles) -> None:
+    """Check specs without a server: everything that is wrong, with its line, or how many trials there are."""
+    wrong = False
+    for path in specs:
+        try:
+            with told(path):
+                _validate(path)
+        except typer.Exit:
+            wrong = True
+    if wrong:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def plan(
+    spec: SpecFile,
+    output: Annotated[Format, typer.Option("--output", "-o", help="How the plan is printed.")] = Format.TABLE,
+) -> None:
+    """Ask the server what a spec would cost: trials, packs, rows, time. Nothing is stored."""
+    with told(spec), Client() as client:
+        show_plan(client.plan(read_spec(spec)), spec, output)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a spec, for editors: # yaml-language-server: $schema=spec.schema.json"""
+    from services.domain.spec.schema import json_schema
+
+    sys.stdout.write(json.dumps(json_schema(), indent=1) + "\n")
+
+
+def show_plan(answer: dict[str, Any], path: Path, output: Format) -> None:
+    """A plan as the server answers it: its table on standard output, the warnings on standard error."""
+    cost = answer["plan"]
+    if output is not Format.TABLE:
+        show(list(cost), [list(cost.values())], output)
+    else:
+        rows = [
+            ["trials", f"{cost['trials']:,}", f"{cost['groups']:,} configurations"],
+            *_branch_rows(cost["branches"]),
+            ["packs", f"{cost['packs']:,}", "if all are full"],
+            ["updates", f"{cost['model_steps']:,}", "over all trials"],
+            ["rows", f"{cost['metric_rows'] + cost['trace_rows']:,}", f"about {_size(cost['bytes_estimate'])}"],
+            ["time", *_time(cost["estimate"])],
+        ]
+        show(["cost", "amount", ""], rows, output)
+    tell(answer["warnings"], path, kind="warning: ")
+
+
+def _validate(path: Path) -> None:
+    from services.advice import Advice
+    from services.expansion import expand, parse
+    from services.plan import branches
+
+    spec = parse(read_spec(path))
+    advice = Advice(spec)
+    for group in expand(spec):
+        advice.see(group)
+    found = branches(spec, advice.groups_by_branch)
+    groups = sum(advice.groups_by_branch.values())
+    out.print(
+        f"{path}: {groups * spec.seeds.count:,} trials ({groups:,} configurations, {spec.seeds.count:,} seeds each)",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    for branch in found:
+        told_ = f"  {branch.trials:,} trials {_where(branch.condition)}"
+        out.print(told_, highlight=False, markup=False, soft_wrap=True)
+    tell([vars(warning) for warning in advice.warnings()], path, kind="warning: ")
+
+
+def _branch_rows(branches: list[dict[str, Any]]) -> list[list[str]]:
+    return [["", f"{branch['trials']:,}", _where(branch["condition"])] for branch in branches]
+
+
+def _where(condition: str | None) -> str:
+    return f"where {condition}" if condition else "elsewhere"
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:,.1f} GB"
+
+
+def _time(estimate: dict[str, Any]) -> tuple[str, str]:
+    """How long, and where that comes from."""
+    if estimate["worker_seconds"] is None:
+        return "unknown", "nothing was measured yet"
+    if estimate["seconds"] is None:
+        return _duration(estimate["worker_seconds"]), f"on one worker, as none is there now; {estimate['basis']}"
+    workers = f"{estimate['workers']} worker{'s' * (estimate['workers'] != 1)}"
+    return _duration(estimate["seconds"]), f"on {workers}, {estimate['basis']}"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
