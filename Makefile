@@ -7,7 +7,7 @@ PIP_FLAGS = --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-inde
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run up test model faults fuzz check format golden bench-engine bench-service bench-sweeps bench-streaming chaos clean
+.PHONY: help run up test model faults fuzz check format golden cookbook bench-engine bench-reading bench-service bench-sweeps bench-streaming chaos clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -42,11 +42,18 @@ format: $(VENV)/.installed-dev ## Format the code
 	$(BIN)/ruff check --fix .
 
 golden: $(VENV)/.installed-dev ## Renew the golden files of the public surfaces, after a change that is meant
-	@RENEW_GOLDEN=1 $(BIN)/python -m pytest tests/integration/test_schema.py
+	@RENEW_GOLDEN=1 $(BIN)/python -m pytest tests/integration/test_schema.py tests/integration/test_sql_docs.py
+
+cookbook: $(VENV)/.installed-dev ## Train the quickstart and write the answers of docs/cookbook.md anew
+	@$(BIN)/python -m tests.cookbook
 
 bench-engine: $(VENV)/.installed-dev ## Measure the engine beside its peers, in one run
 	@mkdir -p out
 	@$(BIN)/python -m benchmarks.engine out/bench-engine.json
+
+bench-reading: $(VENV)/.installed-dev ## Measure reading among ROWS rows of traces (40000000)
+	@mkdir -p out
+	@$(BIN)/python -m benchmarks.reading --rows $(or $(ROWS),40000000) out/bench-reading.json
 
 bench-service: $(VENV)/.installed-dev ## Measure the queue, the dispatcher and the API under load, in one run
 	@mkdir -p out

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 
 from services.domain.access import Scope
 from services.domain.errors import Problem
@@ -211,6 +211,14 @@ class Rows(Answer):
     items: list[dict[str, Any]]
 
 
+class Curves(Rows):
+    """A point is one step of one group."""
+
+    points_total: int = Field(description="Points that were measured.")
+    points_shown: int = Field(description="Points in this answer.")
+    sampled: bool = Field(description="Whether points were left out, because of `max_points`.")
+
+
 class QueueEntry(Answer):
     sweep_id: int
     sweep: str
@@ -391,8 +399,10 @@ class Question(BaseModel):
 
 class QueryAnswer(Answer):
     columns: list[str]
-    rows: list[list[Any]] = Field(description="NaN and infinities, dates and bytes (base64) come as text.")
-    truncated: bool = Field(description="There were more rows than `max_rows`.")
+    rows: Annotated[list[list[Any]], SkipValidation] = Field(
+        description="NaN and infinities, dates and bytes (base64) come as text."
+    )
+    truncated: bool = Field(description="There were more rows than `max_rows`, or than fit into 16 MiB.")
     elapsed_seconds: float
 
 

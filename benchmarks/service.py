@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -40,6 +40,7 @@ from benchmarks.dispatching import (
 )
 from benchmarks.simulated import Script
 from benchmarks.watching import cpu_by_process, cpu_seconds, peak, resident, spent
+from db.session import reader_url
 from tests.ports import free_port
 
 Section = Callable[["Bench"], dict[str, Any]]
@@ -190,6 +191,22 @@ def heartbeat(bench: Bench) -> dict[str, Any]:
     }
 
 
+def sandbox(bench: Bench) -> dict[str, Any]:
+    """Claims as in the section on claims, while users' SQL does its worst."""
+    from benchmarks.sandbox import besieged
+
+    rates: dict[str, float] = {}
+    for name in ("alone", "besieged", "alone again"):
+        with bench.server.database(bench.submitted) as url:
+            queueing.analyze(url)
+            reader = reader_url(url, password=None)
+            with besieged(reader) if name == "besieged" else nullcontext():
+                [answer] = together(1, queueing.claim_and_finish, url, bench.server.pid, timedelta(seconds=8))
+        rates[name] = round(answer["trials/s"])
+    ratio = rates["besieged"] / ((rates["alone"] + rates["alone again"]) / 2)
+    return {**{f"trials/s, {name}": rate for name, rate in rates.items()}, "besieged over alone": round(ratio, 2)}
+
+
 SECTIONS: dict[str, Section] = {
     "claims": claims,
     "ingest": ingest,
@@ -197,6 +214,7 @@ SECTIONS: dict[str, Section] = {
     "memory": memory,
     "heartbeat": heartbeat,
     "scaling": scaling,
+    "sandbox": sandbox,
 }
 
 

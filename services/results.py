@@ -29,26 +29,6 @@ _SUMMARY = (
     "gradient_alignment",
 )
 
-_ALIGNMENT = text("""
-    SELECT groups.group_hash, groups.varied, curve.step, curve.layer, curve.n,
-        curve.gradient_alignment_mean, curve.gradient_alignment_sd,
-        curve.weight_alignment_mean, curve.weight_alignment_sd
-    FROM v_group_alignment_curves AS curve JOIN groups ON groups.id = curve.group_id
-    WHERE curve.sweep_id = :sweep
-    ORDER BY groups.position, curve.step, curve.layer
-""")
-
-_CURVES = text("""
-    SELECT groups.group_hash, groups.varied, curve.step, curve.epoch, curve.n,
-        curve.train_loss_mean, curve.train_loss_sd, curve.test_loss_mean, curve.test_loss_sd,
-        curve.train_accuracy_mean, curve.train_accuracy_sd, curve.test_accuracy_mean, curve.test_accuracy_sd,
-        curve.gradient_alignment_mean, curve.gradient_alignment_sd,
-        curve.weight_alignment_mean, curve.weight_alignment_sd
-    FROM v_group_curves AS curve JOIN groups ON groups.id = curve.group_id
-    WHERE curve.sweep_id = :sweep
-    ORDER BY groups.position, curve.step
-""")
-
 _STATS = text("""
     SELECT groups.group_hash, groups.varied, groups.config, stats.n, stats.diverged,
         stats.test_accuracy_mean, stats.test_accuracy_sd, stats.train_accuracy_mean, stats.train_accuracy_sd,
@@ -128,18 +108,6 @@ def events(session: Session, sweep_id: int, *, after: int | None, limit: int) ->
         {"sweep": sweep_id, "after": after or 0, "limit": limit},
     )
     return [dict(row) for row in rows.mappings()]
-
-
-def alignment(session: Session, sweep_id: int) -> list[dict[str, Any]]:
-    """Alignment by group, step and layer: n, mean and standard deviation over seeds. Raises NotFound."""
-    require_sweep(session, sweep_id)
-    return [dict(row) for row in session.execute(_ALIGNMENT, {"sweep": sweep_id}).mappings()]
-
-
-def curves(session: Session, sweep_id: int) -> list[dict[str, Any]]:
-    """Losses and accuracies by group and step: n, mean and standard deviation over seeds. Raises NotFound."""
-    require_sweep(session, sweep_id)
-    return [dict(row) for row in session.execute(_CURVES, {"sweep": sweep_id}).mappings()]
 
 
 def stats(session: Session, sweep_id: int) -> list[dict[str, Any]]:

@@ -40,6 +40,8 @@ class Settings:
     ray_address: str | None
     max_workers: int | None
     """Workers to ask an autoscaling cluster for."""
+    query_time: timedelta
+    """How long one query of a user may take."""
     webhook_hosts: frozenset[str]
     """Hosts that webhooks may name although their addresses are private."""
     executor: str
@@ -71,6 +73,7 @@ class Settings:
             cache=Path(env.get("ALIGNSWEEP_CACHE") or platformdirs.user_cache_path("alignsweep")),
             ray_address=env.get("RAY_ADDRESS") or None,
             max_workers=int(env["ALIGNSWEEP_MAX_WORKERS"]) if env.get("ALIGNSWEEP_MAX_WORKERS") else None,
+            query_time=timedelta(seconds=float(env.get("ALIGNSWEEP_QUERY_SECONDS") or 30)),
             webhook_hosts=frozenset(
                 host.strip().lower() for host in env.get("ALIGNSWEEP_WEBHOOK_HOSTS", "").split(",") if host.strip()
             ),

@@ -83,13 +83,13 @@ class Client(Transfers):
         """Final metrics and alignment per layer by group, mean and spread over seeds."""
         return self._items(f"/sweeps/{sweep_id}/stats")
 
-    def alignment(self, sweep_id: int) -> list[dict[str, Any]]:
-        """Alignment by group, step and layer, mean and spread over seeds."""
-        return self._items(f"/sweeps/{sweep_id}/alignment")
+    def alignment(self, sweep_id: int, *, max_points: int | None = None) -> list[dict[str, Any]]:
+        """Alignment by group, step and layer, mean and spread over seeds; at most so many steps of each group."""
+        return self._items(f"/sweeps/{sweep_id}/alignment", max_points=max_points)
 
-    def curves(self, sweep_id: int) -> list[dict[str, Any]]:
-        """Losses and accuracies by group and step, mean and spread over seeds."""
-        return self._items(f"/sweeps/{sweep_id}/curves")
+    def curves(self, sweep_id: int, *, max_points: int | None = None) -> list[dict[str, Any]]:
+        """Losses and accuracies by group and step, mean and spread over seeds; at most so many steps of each group."""
+        return self._items(f"/sweeps/{sweep_id}/curves", max_points=max_points)
 
     def pause(self, sweep_id: int) -> dict[str, Any]:
         """Claim nothing more of a sweep."""
@@ -212,8 +212,9 @@ class Client(Transfers):
                 return
             time.sleep(every_seconds)
 
-    def _items(self, path: str) -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = self._ask("GET", path)["items"]
+    def _items(self, path: str, **params: Any) -> list[dict[str, Any]]:
+        wanted = {name: value for name, value in params.items() if value is not None}
+        items: list[dict[str, Any]] = self._ask("GET", path, params=wanted)["items"]
         return items
 
     def _pages(self, path: str, **params: Any) -> Iterator[dict[str, Any]]:

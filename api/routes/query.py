@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, HTTPException, Response
+from fastapi import APIRouter, Depends, Header, HTTPException, Request, Response
 
 from api import answers, schemas
 from api.accept import NO_SUCH_FORM, accepted
@@ -24,7 +24,10 @@ router = APIRouter(tags=["sql"])
     responses={200: {"content": {media_type: {} for media_type in answers.RENDERED}}, 406: NO_SUCH_FORM},
 )
 def run(
-    body: Annotated[object, Depends(document)], reader: Reader, accept: Annotated[str | None, Header()] = None
+    body: Annotated[object, Depends(document)],
+    reader: Reader,
+    request: Request,
+    accept: Annotated[str | None, Header()] = None,
 ) -> schemas.QueryAnswer | Response:
     """Run one query over the public views, as a role that can read them and nothing else.
 
@@ -35,7 +38,8 @@ def run(
     if form is None:
         raise HTTPException(406, f"There is application/json, {', '.join(answers.RENDERED)}")
     question = validated(schemas.Question, body)
-    result = query.run_query(reader, question.sql, max_rows=question.max_rows)
+    limits = query.QueryLimits(time=request.app.state.settings.query_time)
+    result = query.run_query(reader, question.sql, max_rows=question.max_rows, limits=limits)
     if form in answers.RENDERED:
         content = answers.RENDERED[form](result.columns, result.rows)
         return Response(content, media_type=form, headers={answers.TRUNCATED: str(result.truncated).lower()})

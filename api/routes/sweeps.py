@@ -11,6 +11,7 @@ from api.deps import CursorId, Id, IdempotencyKey, Limit, Transaction, make_curs
 from api.etags import etag, expected_versions, is_known
 from api.lists import SweepQuery, TrialQuery, sweep_page, trial_page
 from services import control, editing, plan, results, sweeps
+from services import curves as read_curves
 from services.domain.spec import SweepSpec
 from services.expansion import parse
 
@@ -30,6 +31,11 @@ _EDIT_REFUSALS: dict[int | str, dict[str, Any]] = {
     412: {"model": schemas.ProblemDocument, "description": "It was edited meanwhile"},
     428: {"model": schemas.ProblemDocument, "description": "`If-Match` is missing"},
 }
+
+MaxPoints = Annotated[
+    int | None,
+    Query(ge=2, le=100_000, description="At most so many steps of each group, the first and the last among them."),
+]
 
 
 @router.post(
@@ -194,12 +200,12 @@ def stats(sweep_id: Id, session: Transaction) -> schemas.Rows:
 
 
 @router.get("/{sweep_id}/alignment", operation_id="get_sweep_alignment")
-def alignment(sweep_id: Id, session: Transaction) -> schemas.Rows:
+def alignment(sweep_id: Id, session: Transaction, max_points: MaxPoints = None) -> schemas.Curves:
     """Alignment by group, step and layer: n, mean, standard deviation over seeds."""
-    return schemas.Rows(items=results.alignment(session, sweep_id))
+    return schemas.Curves.model_validate(read_curves.alignment(session, sweep_id, max_points=max_points))
 
 
 @router.get("/{sweep_id}/curves", operation_id="get_sweep_curves")
-def curves(sweep_id: Id, session: Transaction) -> schemas.Rows:
+def curves(sweep_id: Id, session: Transaction, max_points: MaxPoints = None) -> schemas.Curves:
     """Losses and accuracies by group and step: n, mean, standard deviation over seeds."""
-    return schemas.Rows(items=results.curves(session, sweep_id))
+    return schemas.Curves.model_validate(read_curves.curves(session, sweep_id, max_points=max_points))

@@ -7,6 +7,7 @@ from db.models.event import Event
 from db.models.group import Group, GroupParam
 from db.models.imported import Import
 from db.models.pack import Pack
+from db.models.rollup import GroupCurve, GroupTrace, RollupDue
 from db.models.signing_key import SigningKey
 from db.models.snapshot import ComparisonDue, ParameterCosine, Snapshot
 from db.models.sweep import Sweep, SweepError
@@ -24,13 +25,16 @@ __all__ = [
     "Dispatcher",
     "Event",
     "Group",
+    "GroupCurve",
     "GroupParam",
+    "GroupTrace",
     "Import",
     "LayerSummary",
     "Metric",
     "OrderParameter",
     "Pack",
     "ParameterCosine",
+    "RollupDue",
     "SigningKey",
     "Snapshot",
     "Sweep",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ForeignKey, Identity, Index, UniqueConstraint
+from sqlalchemy import ForeignKey, Identity, Index, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.base import Base
@@ -21,6 +21,8 @@ class Group(Base):
     """The full configuration, all defaults written out."""
     varied: Mapped[dict[str, Any]]
     """The sweep's axes and this group's values on them, by dotted path."""
+    rolled_up: Mapped[bool] = mapped_column(server_default=false())
+    """Its curves are kept in `group_curves` and `group_traces`; no trial of it will ever run again, unless retried."""
 
 
 class GroupParam(Base):

@@ -49,9 +49,10 @@ class Metric(_TrialColumns, Base):
 
 
 class Trace(_LayerColumns, Base):
-    """One row per trial, trace point and layer; layers count from 1."""
+    """One row per trial, trace point and layer; layers count from 1. In partitions of consecutive trials."""
 
     __tablename__ = "traces"
+    __table_args__ = ({"postgresql_partition_by": "RANGE (trial_id)"},)
 
     trial_id: Mapped[int] = mapped_column(primary_key=True)
     step: Mapped[int] = mapped_column(primary_key=True)
