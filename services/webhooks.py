@@ -1,5 +1,5 @@
 """Webhooks, and what they are told. A trigger writes the deliveries in the transaction of which they tell
-(`db/sql/0008/triggers.sql`); `services.sending` sends them. Functions take a Session and leave the commit to the
+(`db/sql/0007/triggers.sql`); `services.sending` sends them. Functions take a Session and leave the commit to the
 caller.
 """
 

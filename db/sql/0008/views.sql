@@ -1,6 +1,5 @@
--- One row per sweep. `tags` and `notes` are its owner's.
-CREATE OR REPLACE VIEW v_sweeps AS
-SELECT
-    id AS sweep_id, name, owner, state, priority, trial_count, created_at, started_at, finished_at, spec,
-    pause_reason, cpu, gpu, max_running, trial_seconds, identical_errors, tags, notes
-FROM sweeps;
+-- Sweeps that came as an archive. The hash is that of the archive's spec and tables.
+CREATE VIEW v_imports AS
+SELECT sweep_id, content_sha256, imported_at FROM imports;
+
+GRANT SELECT ON v_imports TO alignsweep_reader;

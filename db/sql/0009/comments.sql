@@ -20,12 +20,15 @@ DECLARE
         "v_phases": "When each layer aligns, when the loss falls, and which comes first: succeeded trials, by layer.",
         "v_queue": "What waits and what runs: one row per sweep that has such trials.",
         "v_events": "What happened, in order: one row per transition.",
+        "v_imports": "Sweeps that came as an archive.",
         "v_attempts": "One row per try at a trial: where it ran and how it ended.",
         "v_errors": "Trials of a sweep that failed alike: one row per kind of error.",
         "v_doctor": "The invariants of the queue. Reads all trials and their measurements once."
     }$json$;
     columns CONSTANT jsonb := $json${
         "sweep_id": "The sweep.",
+        "content_sha256": "SHA-256 of the archive's spec and tables, in hex.",
+        "imported_at": "When it came.",
         "trial_id": "The trial.",
         "group_id": "The configuration without the seed; trials of one group differ by the seed alone.",
         "pack_id": "The pack it was trained in: the lease, and its fencing token.",

@@ -5,8 +5,8 @@ from alembic import op
 
 from db.migrate import run_sql
 
-revision = "0005"
-down_revision = "0009"
+revision = "0006"
+down_revision = "0005"
 
 _ACTOR = sa.text("nullif(current_setting('alignsweep.actor', true), '')")
 
@@ -23,7 +23,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("idempotency_key IS NOT NULL"),
         postgresql_nulls_not_distinct=True,
     )
-    run_sql("0005/views.sql")
+    run_sql("0006/views.sql")
 
 
 def downgrade() -> None:

@@ -5,8 +5,8 @@ from alembic import op
 
 from db.migrate import run_sql
 
-revision = "0007"
-down_revision = "0008"
+revision = "0008"
+down_revision = "0007"
 
 
 def upgrade() -> None:
@@ -19,7 +19,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("sweep_id", name=op.f("pk_imports")),
         sa.UniqueConstraint("content_sha256", name=op.f("uq_imports_content_sha256")),
     )
-    run_sql("0007/views.sql")
+    run_sql("0008/views.sql")
 
 
 def downgrade() -> None:

@@ -6,7 +6,7 @@ from sqlalchemy.dialects import postgresql
 
 from db.migrate import run_sql
 
-revision = "0009"
+revision = "0005"
 down_revision = "0004"
 
 
@@ -19,7 +19,7 @@ def upgrade() -> None:
     op.alter_column("packs", "owners", nullable=False)
     op.alter_column("packs", "shares", nullable=False)
     op.add_column("comparisons_due", sa.Column("after_step", sa.BigInteger(), server_default="-1", nullable=False))
-    run_sql("0009/doctor.sql")
+    run_sql("0005/doctor.sql")
 
 
 def downgrade() -> None:

@@ -6,8 +6,8 @@ from sqlalchemy.dialects import postgresql
 
 from db.migrate import run_sql
 
-revision = "0008"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 
 
 def upgrade() -> None:
@@ -57,7 +57,7 @@ def upgrade() -> None:
         ["webhook_id", "next_attempt_at"],
         postgresql_where=sa.text("state = 'waiting'"),
     )
-    run_sql("0008/views.sql", "0008/triggers.sql")
+    run_sql("0007/views.sql", "0007/triggers.sql")
 
 
 def downgrade() -> None:

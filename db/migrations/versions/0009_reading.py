@@ -5,12 +5,12 @@ from alembic import op
 
 from db.migrate import run_sql
 
-revision = "0006"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 
 
 def upgrade() -> None:
-    run_sql("0006/partitions.sql")
+    run_sql("0009/partitions.sql")
     op.add_column("groups", sa.Column("rolled_up", sa.Boolean(), server_default=sa.false(), nullable=False))
     _table(
         "group_curves",
@@ -26,7 +26,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("group_id", name=op.f("pk_rollups_due")),
     )
     # The doctor's view is as it was, and now reads all partitions.
-    run_sql("0006/rollups.sql", "0006/views.sql", "0009/doctor.sql", "0006/reader.sql", "0006/comments.sql")
+    run_sql("0009/rollups.sql", "0009/views.sql", "0005/doctor.sql", "0009/reader.sql", "0009/comments.sql")
 
 
 def downgrade() -> None:
