@@ -128,7 +128,7 @@ class Composition:
 
     def _here(self, part: str) -> str:
         """The part with compose's variables filled in and host names of the container network replaced."""
-        part = re.sub(r"\$\{(\w+)[^}]*\}", lambda match: SECRETS[match[1]], part)
+        part = re.sub(r"\$\{(\w+)(?::-([^}]*)|[^}]*)\}", lambda found: SECRETS.get(found[1], found[2]) or "", part)
         for there, here in self.replacements.items():
             part = part.replace(there, here)
         return sys.executable if part == "python" else part
