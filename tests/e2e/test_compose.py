@@ -76,7 +76,7 @@ class Composition:
 
     def training_nodes(self) -> set[str]:
         """Nodes in the provenance of the attempts that run. An attempt has none before its pack trains."""
-        query = "SELECT provenance ->> 'node' FROM attempts WHERE ended_at IS NULL AND provenance IS NOT NULL"
+        query = "SELECT provenance ->> 'node' FROM attempts WHERE finished_at IS NULL AND provenance IS NOT NULL"
         engine = make_engine(self.database_url)
         with engine.connect() as connection:
             nodes = set(connection.execute(text(query)).scalars())
