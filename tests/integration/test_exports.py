@@ -210,7 +210,7 @@ def test_a_client_that_goes_away_ends_the_query(database_url: str, reader: str, 
     with served(create_app(settings(database_url, reader, token=None))) as url:
         with httpx.stream("GET", f"{url}/api/v1/sweeps/{sweep}/export/traces?format=csv") as response:
             assert next(response.iter_raw(1000))
-            assert copies(engine) == 1
+            wait_for(lambda: copies(engine) == 1)
         wait_for(lambda: copies(engine) == 0)
         with Client(url) as client:  # and the server goes on
             assert client.export("trials", io.BytesIO(), sweeps=[sweep]) > 0
