@@ -198,8 +198,11 @@ def many_rows(session: Session, sweep: int) -> None:
     """More rows than fit into all buffers on the way to a client."""
     session.execute(
         text("""
-            INSERT INTO traces (trial_id, step, layer, weight_norm)
-            SELECT trials.id, step, 1, random() FROM trials, generate_series(1000, 41000) AS step
+            INSERT INTO traces
+                (trial_id, step, layer, weight_norm, update_norm, delta_norm_ratio, gradient_alignment,
+                 weight_alignment, weight_gradient_alignment, alignment_condition, alignment_identity)
+            SELECT trials.id, step, 1, random(), random(), random(), random(), random(), random(), random(), random()
+            FROM trials, generate_series(1000, 81000) AS step
         """)
     )
     session.commit()
