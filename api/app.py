@@ -30,9 +30,8 @@ _BODIES = (
     schemas.NewToken,
     schemas.WebhookRequest,
 )
-_PROBLEM = {errors.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"content": _PROBLEM, "description": description}
+    status: {"content": errors.DOCUMENTED, "description": description}
     for status, description in {
         400: "Malformed request",
         401: "No valid token",

@@ -33,6 +33,8 @@ from services.domain.errors import (
 
 _log = structlog.get_logger()
 MEDIA_TYPE = "application/problem+json"
+DOCUMENTED = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
+"""What OpenAPI says of an answer that is a problem."""
 
 
 def problem(

@@ -8,6 +8,7 @@ from api import schemas
 from api.auth import OWN_SWEEP, READ, SUBMIT, Owner
 from api.body import body_of, document, located, validated
 from api.deps import CursorId, Id, IdempotencyKey, Limit, Transaction, make_cursor
+from api.errors import DOCUMENTED
 from api.etags import etag, expected_versions, is_known
 from api.lists import SweepQuery, TrialQuery, sweep_page, trial_page
 from services import control, editing, plan, results, sweeps
@@ -28,8 +29,8 @@ _SPEC: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/SweepSpec"}, "
 _BODY = {"requestBody": {"required": True, "content": {"application/json": _SPEC, "application/yaml": _SPEC}}}
 
 _EDIT_REFUSALS: dict[int | str, dict[str, Any]] = {
-    412: {"model": schemas.ProblemDocument, "description": "It was edited meanwhile"},
-    428: {"model": schemas.ProblemDocument, "description": "`If-Match` is missing"},
+    412: {"content": DOCUMENTED, "description": "It was edited meanwhile"},
+    428: {"content": DOCUMENTED, "description": "`If-Match` is missing"},
 }
 
 MaxPoints = Annotated[
