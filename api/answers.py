@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from services.formats import Format, harmless
+from services.transfer.formats import Format, harmless
 
 TRUNCATED = "Alignsweep-Truncated"
 """The header that tells whether there were more rows."""

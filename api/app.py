@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from sqlalchemy.orm import Session
 
-from api import errors, schemas
+from api import bodies, errors, schemas
 from api.auth import is_loopback, refusal
 from api.guard import Guard
 from api.limits import Limiter
@@ -23,12 +23,12 @@ from services.tokens import register
 
 _BODIES = (
     SweepSpec,
-    schemas.Question,
-    schemas.PriorityChange,
-    schemas.Clone,
-    schemas.SweepEdit,
-    schemas.NewToken,
-    schemas.WebhookRequest,
+    bodies.Question,
+    bodies.PriorityChange,
+    bodies.Clone,
+    bodies.SweepEdit,
+    bodies.NewToken,
+    bodies.WebhookRequest,
 )
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"content": errors.DOCUMENTED, "description": description}

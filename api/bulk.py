@@ -8,7 +8,7 @@ from anyio.to_thread import run_sync
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from services.streams import Stream
+from services.transfer.streams import Stream
 
 _PATIENCE_SECONDS = 120.0
 

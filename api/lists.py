@@ -8,12 +8,13 @@ from sqlalchemy.orm import Session
 
 from api import schemas
 from api.deps import Digits
-from services import listing, results, sweeps
-from services.columns import SWEEPS, TRIALS, Noun
+from services import results, sweeps
 from services.domain.labels import Tag
 from services.domain.states import SweepState, TrialState
-from services.filters import MAX_LENGTH
-from services.listing import Page, Question
+from services.lists import listing
+from services.lists.columns import SWEEPS, TRIALS, Noun
+from services.lists.filters import MAX_LENGTH
+from services.lists.listing import Page, Question
 
 
 class _ListQuery(BaseModel):

@@ -1,14 +1,12 @@
 """What the API answers."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 
 from services.domain.access import Scope
 from services.domain.errors import Problem
-from services.domain.labels import Notes, Tags
-from services.domain.spec.base import Name
 from services.domain.states import DeliveryState, SweepState, TrialState
 
 
@@ -321,23 +319,6 @@ class Findings(Answer):
     items: list[Finding]
 
 
-class PriorityChange(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    priority: int = Field(ge=-1000, le=1000)
-
-
-class NewToken(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    name: Name = Field(description="What it is for.", examples=["notebook on the lab server"])
-    owner: Name = Field(description="Whose it is: sweeps submitted with it are theirs.", examples=["ada"])
-    scopes: list[Annotated[Scope, Field(strict=False)]] = Field(
-        min_length=1, max_length=4, description="`submit` and `sql` include `read`; `admin` includes all."
-    )
-    valid_days: int | None = Field(365, ge=1, le=3650, description="From now; null: until it is revoked.")
-
-
 class Token(Answer):
     id: int
     name: str
@@ -357,44 +338,6 @@ class CreatedToken(Token):
 class TokenPage(Answer):
     items: list[Token]
     next_cursor: str | None = Field(description="Null on the last page.")
-
-
-class SweepEdit(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    name: Name = Field(default_factory=str)
-    tags: Tags = Field(default_factory=list)
-    notes: Notes | None = Field(None, description="Null removes them.")
-
-
-class WebhookRequest(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    url: str = Field(min_length=1, max_length=2000, examples=["https://example.org/hooks/alignsweep"])
-    events: list[Literal["sweep.ended", "sweep.paused"]] = Field(
-        ["sweep.ended", "sweep.paused"], min_length=1, max_length=2
-    )
-
-
-class Clone(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    name: Name | None = None
-    overrides: dict[str, Any] = Field(
-        default_factory=dict,
-        max_length=1000,
-        description="Dotted paths into the spec, with their new values.",
-        examples=[{"base.train.lr": 0.01, "seeds.count": 3}],
-    )
-
-
-class Question(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    sql: str = Field(
-        min_length=1, max_length=100_000, examples=["SELECT rule, avg(test_accuracy) FROM v_trials GROUP BY rule"]
-    )
-    max_rows: int = Field(10_000, ge=1, le=100_000)
 
 
 class QueryAnswer(Answer):

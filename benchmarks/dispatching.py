@@ -19,8 +19,8 @@ from services import measurements, sweeps
 from services.dispatcher import Dispatcher
 from services.domain.results import Chunk, Columns
 from services.domain.spec import TrialConfig
-from services.expansion import parse
 from services.packing import pack_limit
+from services.planning.expansion import parse
 from services.store import Store
 
 TTL = timedelta(seconds=30)

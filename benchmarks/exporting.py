@@ -22,7 +22,7 @@ from benchmarks.service import serve
 from benchmarks.watching import cpu_seconds, peak, resident
 from db.session import make_engine
 from services import sweeps
-from services.expansion import parse
+from services.planning.expansion import parse
 
 _POINTS, _LAYERS = 100, 4
 

@@ -37,12 +37,13 @@ from benchmarks.dispatching import OF_64, TTL, submit
 from benchmarks.service import serve
 from benchmarks.simulated import Script, SimulatedExecutor
 from db.session import make_engine, make_reader_engine, reader_url
-from services import curves, listing, queue_sql, results, sweeps
-from services.columns import TRIALS
+from services import curves, queue_sql, results, sweeps
 from services.dispatcher import Dispatcher
 from services.domain.results import MetricColumns, TraceColumns
-from services.expansion import parse
-from services.listing import Question
+from services.lists import listing
+from services.lists.columns import TRIALS
+from services.lists.listing import Question
+from services.planning.expansion import parse
 from services.query import run_query
 from services.rollups import roll_up_next
 from services.store import Store

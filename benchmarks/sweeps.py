@@ -72,8 +72,8 @@ def train(cache: Path, part: int, parts: int) -> float:
     import torch
 
     from services.domain.ports import PackOrder, Resources
-    from services.expansion import expand, parse
     from services.packing import pack_limit
+    from services.planning.expansion import expand, parse
     from workers.pack import describe, run_pack
     from workers.training import products
     from workers.training.data.library import DataLibrary

@@ -13,7 +13,7 @@ from db.models import Event
 from services import endings, sweeps
 from services.domain.errors import Conflict, InvalidSpec, NotFound, Problem, json_pointer
 from services.domain.states import OPEN_SWEEPS, SweepState, TrialState
-from services.expansion import parse
+from services.planning.expansion import parse
 from services.queue_sql import LOCK_SWEEP
 from services.sweeps import SweepSummary
 

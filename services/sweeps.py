@@ -10,14 +10,14 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from db.models import Event, Sweep
-from services.advice import Advice
 from services.domain.errors import Conflict, NotFound, Problem
 from services.domain.ports import Resources
 from services.domain.spec import SweepSpec, canonical_json, content_hash
 from services.domain.states import SweepState, TrialState, allowed_actions
-from services.expansion import ExpandedGroup, count, expand, flatten
 from services.failpoints import reach
 from services.packing import pack_key
+from services.planning.advice import Advice
+from services.planning.expansion import ExpandedGroup, count, expand, flatten
 
 _GROUPS_PER_INSERT = 500
 

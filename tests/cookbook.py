@@ -19,7 +19,7 @@ from db.migrate import upgrade
 from db.session import make_engine, make_reader_engine
 from services import sweeps
 from services.dispatcher import Dispatcher
-from services.expansion import parse
+from services.planning.expansion import parse
 from services.query import QueryResult, run_query
 from services.store import Store
 from workers.inline import InlineExecutor

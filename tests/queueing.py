@@ -11,7 +11,7 @@ from services import queue, sweeps
 from services.domain.ports import PackOrder, Resources
 from services.domain.results import Checkpoint, Chunk, MetricColumns, Outcome, TraceColumns
 from services.domain.states import Reason
-from services.expansion import parse
+from services.planning.expansion import parse
 
 CPU = Resources(cpu=1, gpu=0)
 TTL = timedelta(seconds=30)

@@ -10,8 +10,8 @@ import typer
 from api.cli.console import FAILED, Format, err, show, told
 from api.cli.operate import SweepId
 from api.client import Client
-from services.exports import TABLES
-from services.formats import Format as FileFormat
+from services.transfer.exports import TABLES
+from services.transfer.formats import Format as FileFormat
 
 app = typer.Typer()
 

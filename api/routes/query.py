@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Request, Response
 
-from api import answers, schemas
+from api import answers, bodies, schemas
 from api.accept import NO_SUCH_FORM, accepted
 from api.auth import FEW, READ, SQL
 from api.body import body_of, document, validated
@@ -37,7 +37,7 @@ def run(
     form = accepted(accept, {"application/json": "application/json", **{name: name for name in answers.RENDERED}})
     if form is None:
         raise HTTPException(406, f"There is application/json, {', '.join(answers.RENDERED)}")
-    question = validated(schemas.Question, body)
+    question = validated(bodies.Question, body)
     limits = query.QueryLimits(time=request.app.state.settings.query_time)
     result = query.run_query(reader, question.sql, max_rows=question.max_rows, limits=limits)
     if form in answers.RENDERED:

@@ -4,17 +4,18 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
-from api import schemas
+from api import bodies, schemas
 from api.auth import OWN_SWEEP, READ, SUBMIT, Owner
 from api.body import body_of, document, located, validated
 from api.deps import CursorId, Id, IdempotencyKey, Limit, Transaction, make_cursor
 from api.errors import DOCUMENTED
 from api.etags import etag, expected_versions, is_known
 from api.lists import SweepQuery, TrialQuery, sweep_page, trial_page
-from services import control, editing, plan, results, sweeps
+from services import control, editing, results, sweeps
 from services import curves as read_curves
 from services.domain.spec import SweepSpec
-from services.expansion import parse
+from services.planning import plan
+from services.planning.expansion import parse
 
 router = APIRouter(prefix="/sweeps", tags=["sweeps"], dependencies=[READ])
 
@@ -111,7 +112,7 @@ def edit(
     if_match: Annotated[str | None, Header(description="The ETag of what is edited, or `*`.")] = None,
 ) -> schemas.Sweep:
     """Change its name, tags or notes; what the body leaves out stays."""
-    wanted = validated(schemas.SweepEdit, body).model_dump(exclude_unset=True)
+    wanted = validated(bodies.SweepEdit, body).model_dump(exclude_unset=True)
     sweep = editing.edit(session, sweep_id, wanted, expected=expected_versions(if_match))
     response.headers["ETag"] = etag(sweep)
     return schemas.Sweep.model_validate(sweep)
@@ -149,7 +150,7 @@ def retry(sweep_id: Id, session: Transaction) -> schemas.Sweep:
 )
 def priority(sweep_id: Id, body: Annotated[object, Depends(document)], session: Transaction) -> schemas.Sweep:
     """Change when it is claimed, from the next claim on. Higher is earlier."""
-    change = validated(schemas.PriorityChange, body)
+    change = validated(bodies.PriorityChange, body)
     return schemas.Sweep.model_validate(control.set_priority(session, sweep_id, change.priority))
 
 
@@ -170,7 +171,7 @@ def clone(
     idempotency_key: IdempotencyKey = None,
 ) -> schemas.Sweep:
     """Submit its spec again, with other values where the body says so."""
-    wanted = validated(schemas.Clone, body)
+    wanted = validated(bodies.Clone, body)
     summary, created = control.clone(
         session, sweep_id, wanted.overrides, name=wanted.name, idempotency_key=idempotency_key, owner=owner
     )

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from api import schemas
+from api import bodies, schemas
 from api.auth import ADMIN
 from api.body import body_of, document, validated
 from api.deps import CursorId, Id, Limit, Transaction, make_cursor
@@ -17,7 +17,7 @@ router = APIRouter(prefix="/tokens", tags=["tokens"], dependencies=[ADMIN])
 @router.post("", operation_id="create_token", status_code=201, openapi_extra=body_of("NewToken"))
 def create(body: Annotated[object, Depends(document)], session: Transaction) -> schemas.CreatedToken:
     """Make a token. Its secret is shown now, and never again."""
-    wanted = validated(schemas.NewToken, body)
+    wanted = validated(bodies.NewToken, body)
     valid = None if wanted.valid_days is None else timedelta(days=wanted.valid_days)
     summary, secret = tokens.create(
         session, name=wanted.name, owner=wanted.owner, scopes=set(wanted.scopes), valid=valid

@@ -17,10 +17,10 @@ from api.accept import NO_SUCH_FORM, accepted
 from api.auth import FEW, FEW_STREAMS, READ, SUBMIT, Owner
 from api.bulk import Download
 from api.deps import Exporter, Id
-from services import archives, exports, imports
-from services.formats import Format
 from services.settings import Settings
 from services.store import Store
+from services.transfer import archives, exports, imports
+from services.transfer.formats import Format
 
 router = APIRouter(tags=["transfer"])
 

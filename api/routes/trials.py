@@ -9,8 +9,9 @@ from api import schemas
 from api.auth import FEW, OWN_TRIAL, READ, SUBMIT, Owner
 from api.deps import Id, IdempotencyKey, Transaction
 from api.lists import TrialQuery, trial_page
-from services import control, reproductions, results
+from services import control, results
 from services.explain import explain as explain_trial
+from services.transfer import reproductions
 
 router = APIRouter(prefix="/trials", tags=["trials"], dependencies=[READ])
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from api import schemas
+from api import bodies, schemas
 from api.auth import SUBMIT, Owner
 from api.body import body_of, document, validated
 from api.deps import CursorId, Id, Limit, Transaction, make_cursor
@@ -23,7 +23,7 @@ def create(
     response: Response,
 ) -> schemas.NewWebhook:
     """Be told of your sweeps by signed requests, as Standard Webhooks has them; answers the key of the signatures."""
-    wanted = validated(schemas.WebhookRequest, body)
+    wanted = validated(bodies.WebhookRequest, body)
     allowed = request.app.state.settings.webhook_hosts
     webhook = webhooks.create(session, wanted.url, wanted.events, owner=owner, allowed=allowed)
     response.headers["Location"] = f"/api/v1/webhooks/{webhook.id}"

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from services import sweeps
-from services.expansion import parse
+from services.planning.expansion import parse
 from tests.live import live_server
 
 TOKEN = "a-token-of-the-operator"

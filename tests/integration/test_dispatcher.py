@@ -18,7 +18,7 @@ from services.comparisons import layers_of
 from services.dispatcher import Dispatcher
 from services.domain.ports import PackBroken
 from services.domain.states import Reason
-from services.expansion import parse
+from services.planning.expansion import parse
 from services.store import SHELVES, Store
 from workers.inline import InlineExecutor
 from workers.pack import describe

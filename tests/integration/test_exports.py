@@ -20,8 +20,8 @@ from sqlalchemy.orm import Session
 from api import bulk
 from api.app import create_app
 from api.client import Client, ServerRefused, ServerUnreachable
-from services.exports import TABLES
 from services.store import Store
+from services.transfer.exports import TABLES
 from tests.finished import ERROR, NAME, TAGS, finished_sweep
 from tests.integration.test_api import refused, settings
 from tests.serving import served

@@ -14,9 +14,9 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from api.app import create_app
-from services import listing
-from services.columns import SWEEPS, TRIALS, Kind, Noun
-from services.listing import Question
+from services.lists import listing
+from services.lists.columns import SWEEPS, TRIALS, Kind, Noun
+from services.lists.listing import Question
 from tests import queueing as q
 from tests.integration.test_api import ok, refused
 from tests.integration.test_api import settings as settings_of

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from api.app import create_app
 from services import presence, queue
-from services.expansion import parse
-from services.plan import Plan, plan
+from services.planning.expansion import parse
+from services.planning.plan import Plan, plan
 from services.settings import Settings
 from tests.queueing import TTL, chunk, claim, completed, record, submit
 

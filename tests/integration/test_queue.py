@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from services import control, queue, queue_sql, sweeps
 from services.domain.results import Outcome
 from services.domain.states import Reason
-from services.expansion import parse
+from services.planning.expansion import parse
 from services.queue import Verdict
 from tests.queueing import CPU, TTL, chunk, claim, completed, record, scalar, states, submit, try_claim
 

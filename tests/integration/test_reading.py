@@ -11,10 +11,11 @@ from sqlalchemy.orm import Session
 
 from benchmarks.reading import Load, load
 from db.session import make_engine
-from services import curves, listing, measurements, results
-from services.columns import TRIALS
+from services import curves, measurements, results
 from services.domain.results import Chunk
-from services.listing import Question
+from services.lists import listing
+from services.lists.columns import TRIALS
+from services.lists.listing import Question
 from services.queue_sql import SUMMARISE_LAYERS
 from services.rollups import roll_up_next
 from services.tidying import analyze_traces

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from services.advice import Advice
 from services.domain.errors import Problem
 from services.domain.spec import TrialConfig
 from services.domain.spec.effects import without_effect
-from services.expansion import expand, parse
+from services.planning.advice import Advice
+from services.planning.expansion import expand, parse
 
 
 def _warnings(**parts: Any) -> list[Problem]:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from services.domain.errors import InvalidSpec
 from services.domain.spec import RandomSpec
-from services.expansion import expand, parse
-from services.sampling import draw
+from services.planning.expansion import expand, parse
+from services.planning.sampling import draw
 
 
 def _values(form: dict[str, Any], path: str = "data.noise") -> list[Any]:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.combinations import combination_count, combinations, main_combinations, may_meet
 from services.domain.errors import InvalidSpec
 from services.domain.spec import SweepSpec
-from services.expansion import count, expand, parse
+from services.planning.combinations import combination_count, combinations, main_combinations, may_meet
+from services.planning.expansion import count, expand, parse
 
 # Paths whose values go with any others, and values for them.
 MAIN = {"rule.name": ["bp", "fa", "dfa"], "train.lr": [0.1, 0.2, 0.3], "train.epochs": [1, 2], "data.seed": [None, 1]}

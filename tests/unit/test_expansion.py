@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from services.domain.errors import InvalidSpec
 from services.domain.spec import TrialConfig
-from services.expansion import count, expand, flatten, parse
+from services.planning.expansion import count, expand, flatten, parse
 
 
 def _spec(**parts: Any) -> dict[str, Any]:

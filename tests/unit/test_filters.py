@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.columns import SWEEPS, TRIALS
-from services.comparing import Statement, condition
 from services.domain.errors import InvalidQuery
-from services.filters import MAX_COMPARISONS, Comparison, Group, Not, parse
+from services.lists.columns import SWEEPS, TRIALS
+from services.lists.conditions import Statement, condition
+from services.lists.filters import MAX_COMPARISONS, Comparison, Group, Not, parse
 
 
 def names(text: str) -> object:

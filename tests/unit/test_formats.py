@@ -8,7 +8,7 @@ from pyarrow import parquet
 
 from api.accept import accepted
 from api.answers import as_arrow, as_csv
-from services.formats import Outbox, arrow_stream, harmless, parquet_file
+from services.transfer.formats import Outbox, arrow_stream, harmless, parquet_file
 
 TABLE = pa.table({"n": pa.array([1, None, 3], pa.int64()), "x": [0.1, None, -0.0], "t": ["=1+1", None, ""]})
 

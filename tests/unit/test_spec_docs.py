@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from api.client.specfile import load_yaml
-from services.advice import Advice
-from services.expansion import count, expand, parse
+from services.planning.advice import Advice
+from services.planning.expansion import count, expand, parse
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "spec.md").read_text(), re.DOTALL)

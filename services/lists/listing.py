@@ -1,7 +1,7 @@
 """Pages of lists: filtered, sorted by any column, and continued by cursors that stay right whatever is inserted.
 
 First the ids of a page are found with as few tables as the question needs, then what is shown of them is read. All
-that users send reaches SQL as parameters; names are looked up in `services.columns`.
+that users send reaches SQL as parameters; names are looked up in `services.lists.columns`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,11 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from services import cursors
-from services.columns import Kind, Noun
-from services.comparing import Statement, condition
 from services.domain.errors import InvalidQuery, Problem
-from services.filters import parse
+from services.lists import cursors
+from services.lists.columns import Kind, Noun
+from services.lists.conditions import Statement, condition
+from services.lists.filters import parse
 
 MAX_FIELDS = 50
 _MAX_KEY = 1000

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.combinations import pointer_to
 from services.domain.errors import Problem, json_pointer
 from services.domain.schedule import total_steps, trace_steps
 from services.domain.spec import DIRECT_RULES, SEQUENTIAL_RULES, SweepSpec, TrialConfig
 from services.domain.spec.axes import identity
 from services.domain.spec.effects import without_effect
-from services.expansion import ExpandedGroup
+from services.planning.combinations import pointer_to
+from services.planning.expansion import ExpandedGroup
 
 _LARGE_RATE = 0.2
 """Of a mean over the batch, without momentum: about where networks of these sizes begin to diverge."""

@@ -12,7 +12,7 @@ from db.models import Base, Event
 from services import results, sweeps
 from services.domain.errors import Conflict
 from services.domain.states import TrialState
-from services.expansion import parse
+from services.planning.expansion import parse
 from services.results import TrialRow
 from services.sweeps import SweepSummary
 

@@ -10,8 +10,8 @@ from sqlalchemy import Engine
 
 from db import copying
 from services.domain.errors import NotFound
-from services.formats import Format, arrow_stream, harmless_sql, parquet_file
-from services.streams import Blocks, Stream
+from services.transfer.formats import Format, arrow_stream, harmless_sql, parquet_file
+from services.transfer.streams import Blocks, Stream
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ from psycopg import sql
 from sqlalchemy import Engine
 
 from db import copying
-from services.archive_parts import MEASURED, PARTS, Part
 from services.domain.errors import Conflict, NotFound
 from services.domain.spec import content_hash
 from services.domain.states import OPEN_SWEEPS
-from services.formats import Outbox, parquet_file
 from services.store import Store
-from services.streams import Blocks, Stream
+from services.transfer.formats import Outbox, parquet_file
+from services.transfer.parts import MEASURED, PARTS, Part
+from services.transfer.streams import Blocks, Stream
 
 MEDIA_TYPE = "application/zip"
 FORMAT = "alignsweep-archive"

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from services.combinations import axes, combination_count, main_combinations, may_meet
 from services.domain.errors import Problem, json_pointer
 from services.domain.spec import (
     MAX_TRIALS_PER_SWEEP,
@@ -17,8 +16,9 @@ from services.domain.spec import (
     Uniform,
 )
 from services.domain.spec.axes import identity
-from services.problems import of_value, unknown_path
-from services.sampling import points
+from services.planning.combinations import axes, combination_count, main_combinations, may_meet
+from services.planning.problems import of_value, unknown_path
+from services.planning.sampling import points
 
 _EXAMINED = 1000
 """Values of each axis that are looked at in a sweep that is too large anyhow."""

@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 from pyarrow import parquet
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.archive_parts import PARTS
-from services.archives import DOCUMENTS, MANIFEST, PROVENANCE, SPEC, Member, content_of
 from services.domain.errors import InvalidArchive
+from services.transfer.archives import DOCUMENTS, MANIFEST, PROVENANCE, SPEC, Member, content_of
+from services.transfer.parts import PARTS
 
 UNFOLDED = 8
 """Tables may be so many times as large in memory as the largest archive is as a file."""

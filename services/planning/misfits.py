@@ -6,12 +6,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from services.combinations import Row, pointer_to
 from services.domain.errors import Problem, json_pointer
 from services.domain.schedule import total_steps
 from services.domain.spec import MAX_STEPS_PER_TRIAL, SweepSpec, TrialConfig
 from services.domain.spec.axes import identity
-from services.problems import MAX_PROBLEMS
+from services.planning.combinations import Row, pointer_to
+from services.planning.problems import MAX_PROBLEMS
 
 _EXAMINED = 10_000
 _TOO_MANY_STEPS = "too_many_steps"

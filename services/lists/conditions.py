@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from services.columns import Column, Kind, Noun
 from services.domain.spec import canonical_json
-from services.filters import Comparison, Expression, Group, Not, Value, refuse
+from services.lists.columns import Column, Kind, Noun
+from services.lists.filters import Comparison, Expression, Group, Not, Value, refuse
 
 MAX_PARAMETERS = 8
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from services.advice import Advice
 from services.domain.architecture import architecture
 from services.domain.errors import Problem
 from services.domain.ports import Resources
 from services.domain.schedule import total_steps, trace_steps
 from services.domain.spec import SweepSpec
-from services.expansion import expand
 from services.packing import pack_key, pack_limit
-from services.timing import Estimate, Shape, estimate
+from services.planning.advice import Advice
+from services.planning.expansion import expand
+from services.planning.timing import Estimate, Shape, estimate
 
 _TRACE_ROW_BYTES = 90
 _METRIC_ROW_BYTES = 110

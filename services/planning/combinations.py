@@ -18,7 +18,7 @@ from typing import Any
 from services.domain.errors import json_pointer
 from services.domain.spec import SweepSpec, WhenSpec
 from services.domain.spec.axes import identity
-from services.sampling import draw
+from services.planning.sampling import draw
 
 Row = dict[str, Any]
 """Values by path."""

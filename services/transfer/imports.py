@@ -20,20 +20,20 @@ from sqlalchemy.orm import Session
 from db import copying
 from db.models import Import, Sweep
 from services import sweeps
-from services.archive_files import ArchiveFile
-from services.archive_parts import NUMBERED, PARTS, Part
-from services.archives import SPEC
 from services.domain.errors import InvalidArchive
 from services.domain.labels import Notes, Tags
 from services.domain.ports import Resources
 from services.domain.spec import MAX_TRIALS_PER_SWEEP, SweepSpec, TrialConfig, content_hash
 from services.domain.spec.base import Name
 from services.domain.states import OPEN_SWEEPS, PackState, SweepState, TrialState
-from services.expansion import flatten, parse
 from services.packing import pack_key
+from services.planning.expansion import flatten, parse
 from services.store import Store
-from services.streams import driver_of
 from services.sweeps import SweepSummary
+from services.transfer.archives import SPEC
+from services.transfer.files import ArchiveFile
+from services.transfer.parts import NUMBERED, PARTS, Part
+from services.transfer.streams import driver_of
 
 _TRIALS_OVER = pa.array([state for state in TrialState if state not in (TrialState.QUEUED, TrialState.RUNNING)])
 _PACKS_OVER = pa.array([state for state in PackState if state is not PackState.RUNNING])

@@ -7,13 +7,13 @@ from typing import Any, TypeGuard
 
 from pydantic import ValidationError
 
-from services import checks
-from services.combinations import combination_count, combinations
 from services.domain.errors import InvalidSpec, Problem
 from services.domain.spec import SweepSpec, TrialConfig, TrialSpec, WhenSpec, canonical_json, content_hash
 from services.domain.spec.axes import MAX_BRANCHES
-from services.misfits import Misfits
-from services.problems import MAX_PROBLEMS, merged, translated
+from services.planning import checks
+from services.planning.combinations import combination_count, combinations
+from services.planning.misfits import Misfits
+from services.planning.problems import MAX_PROBLEMS, merged, translated
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The language of filters: what a list should show, in one line. Parsed here; `services.listing` knows the names.
+"""The language of filters: what a list should show, in one line. Parsed here; `services.lists.listing` knows the names.
 
 rule in (fa, dfa) and train.lr < 0.01 and (state = succeeded or not attempts > 1)
 """
