@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 from fastapi import FastAPI
@@ -14,12 +15,15 @@ from api.guard import Guard
 from api.limits import Limiter
 from api.routes import health, live, operations, pages, query, queue, sweeps, tokens, transfer, trials, webhooks
 from api.streaming import Hub
-from db.session import make_engine, make_export_engine, make_reader_engine, reader_url
+from db.session import make_export_engine, make_reader_engine, make_server_engine, reader_url
 from services.domain.errors import DomainError
 from services.domain.spec import SweepSpec
 from services.sending import Sender
 from services.settings import Settings
 from services.tokens import register
+
+_PATIENCE = timedelta(seconds=20)
+"""With locks that others hold; then the answer is 503."""
 
 _BODIES = (
     SweepSpec,
@@ -64,7 +68,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_url=None,
     )
     app.state.settings = settings
-    app.state.engine = make_engine(settings.database_url)
+    app.state.engine = make_server_engine(settings.database_url, patience=_PATIENCE)
     app.state.exporter = make_export_engine(settings.database_url)
     app.state.reader = make_reader_engine(
         settings.reader_url or reader_url(settings.database_url, password=settings.reader_password)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from benchmarks.simulated import CPU, Script, SimulatedExecutor, columns
 from benchmarks.watching import Split, cpu_by_process, cpu_seconds, resident, spent, statements
-from db.session import make_engine
+from db.session import make_dispatcher_engine, make_engine
 from services import measurements, sweeps
 from services.dispatcher import Dispatcher
 from services.domain.results import Chunk, Columns
@@ -184,7 +184,8 @@ def _copy_text(batch: Columns) -> str:
 
 def _dispatcher(orders: Orders) -> tuple[Dispatcher, SimulatedExecutor]:
     executor = SimulatedExecutor(orders.workers, orders.script)
-    return Dispatcher(engine=make_engine(orders.url), executor=executor, store=Store(orders.store), ttl=TTL), executor
+    engine = make_dispatcher_engine(orders.url, ttl=TTL)
+    return Dispatcher(engine=engine, executor=executor, store=Store(orders.store), ttl=TTL), executor
 
 
 def _phases(dispatcher: Dispatcher) -> Split:

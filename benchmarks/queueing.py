@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from benchmarks.dispatching import TTL
 from benchmarks.simulated import CPU, Script, columns
 from benchmarks.watching import Split, cpu_by_process, cpu_seconds, spent, statements
-from db.session import make_engine
+from db.session import make_dispatcher_engine, make_engine
 from services import queue
 from services import queue_sql as sql
 from services.domain.ports import PackOrder
@@ -45,7 +45,7 @@ _WARM_UP = 8
 
 def claim_and_finish(gate: Any, url: str, server: int, window: timedelta) -> dict[str, Any]:
     """Trials per second, and what the time goes into. `server`: process id of PostgreSQL."""
-    engine = make_engine(url)
+    engine = make_dispatcher_engine(url, ttl=TTL)
     asked, verbs = statements(engine), Split()
     claim, record, end = (verbs.timed(verb.__name__, verb) for verb in (_claim, _record, _end))
     gate.wait()
@@ -77,7 +77,7 @@ def claim_and_finish(gate: Any, url: str, server: int, window: timedelta) -> dic
 
 def claim_latency(gate: Any, url: str, claims: int) -> list[float]:
     """Milliseconds of so many claims; each pack is given back before the next."""
-    engine = make_engine(url)
+    engine = make_dispatcher_engine(url, ttl=TTL)
     gate.wait()
     times: list[float] = []
     for _ in range(claims + _WARM_UP):

@@ -36,7 +36,7 @@ from benchmarks.databases import Server
 from benchmarks.dispatching import OF_64, TTL, submit
 from benchmarks.service import serve
 from benchmarks.simulated import Script, SimulatedExecutor
-from db.session import make_engine, make_reader_engine, reader_url
+from db.session import make_dispatcher_engine, make_engine, make_reader_engine, reader_url
 from services import curves, queue_sql, results, sweeps
 from services.dispatcher import Dispatcher
 from services.domain.results import MetricColumns, TraceColumns
@@ -263,7 +263,7 @@ def _at_rate(address: str, sweep: Load, waiting: int, rate: int, seconds: float)
 
 
 def _record(url: str, folder: Path, stop: threading.Event, recorded: list[float]) -> None:
-    engine = make_engine(url)
+    engine = make_dispatcher_engine(url, ttl=TTL)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     executor = SimulatedExecutor(4, Script(chunks=8, points=8, layers=4, duration=timedelta(seconds=2)))
     dispatcher = Dispatcher(engine=engine, executor=executor, store=Store(str(folder / "store")), ttl=TTL)

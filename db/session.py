@@ -1,4 +1,4 @@
-"""Engines. The owner's engine reads and writes; the reader's serves users' SQL and nothing else."""
+"""Engines. The owner's read and write; the reader's serves users' SQL and nothing else."""
 
 import os
 from datetime import timedelta
@@ -26,13 +26,31 @@ def _psycopg_url(url: str) -> str:
     return make_url(url).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
 
 
-def make_engine(url: str, *, checked: bool = True, longest_pause: timedelta = timedelta(seconds=30)) -> Engine:
-    """The owner's engine: five connections at rest; if `checked` before use, a restarted database goes unnoticed.
+def make_engine(url: str, *, longest_pause: timedelta = timedelta(seconds=30)) -> Engine:
+    """The owner's engine: five connections at rest, checked before use, so that a restarted database goes unnoticed.
 
     A process that stops within a transaction for longer than `longest_pause` loses it, with the locks that others wait
     for.
     """
-    pause = f"-c idle_in_transaction_session_timeout={round(longest_pause.total_seconds() * 1000)}"
+    return _owner_engine(url, checked=True, idle_in_transaction_session_timeout=longest_pause)
+
+
+def make_server_engine(url: str, *, patience: timedelta) -> Engine:
+    """The same for requests, which neither wait for another's lock nor rest within a transaction for longer."""
+    return _owner_engine(url, checked=True, lock_timeout=patience, idle_in_transaction_session_timeout=patience)
+
+
+def make_dispatcher_engine(url: str, *, ttl: timedelta) -> Engine:
+    """The dispatcher's engine: it survives a database that goes away, so that connections need no check.
+
+    It must not outlast its leases, of `ttl`, with a lock, nor lose them while it waits for one.
+    """
+    return _owner_engine(url, checked=False, lock_timeout=ttl / 6, idle_in_transaction_session_timeout=ttl)
+
+
+def _owner_engine(url: str, *, checked: bool, **timeouts: timedelta) -> Engine:
+    """`timeouts`: settings of PostgreSQL."""
+    options = [f"-c {name}={round(time.total_seconds() * 1000)}" for name, time in timeouts.items()]
     return create_engine(
         _psycopg_url(url),
         pool_size=5,
@@ -40,7 +58,7 @@ def make_engine(url: str, *, checked: bool = True, longest_pause: timedelta = ti
         pool_pre_ping=checked,
         pool_timeout=5,
         hide_parameters=True,
-        connect_args={"options": pause},
+        connect_args={"options": " ".join(options)},
     )
 
 

@@ -68,10 +68,10 @@ class Dispatcher:
         self._recorder = Recorder(sessions=self._sessions, executor=self.executor, store=self.store, held=self.held)
 
     def tick(self) -> timedelta:
-        """Record what workers reported, keep leases, rescue what others lost, claim what fits; then sleep so long."""
+        """Keep leases, record what workers reported, rescue what others lost, claim what fits; then sleep so long."""
         try:
-            reported = self._recorder.collect(self._keep_leases)
             self._keep_leases()
+            reported = self._recorder.collect(self._keep_leases)
             self._rescue()
             claimed = self._claim()
             compared = self._compare() or self._roll_up()
@@ -79,6 +79,7 @@ class Dispatcher:
         except SQLAlchemyError as error:
             if is_contended(error):
                 _log.info("contended", error=str(error).splitlines()[0])
+                self._stop_in_time()
                 return _BUSY
             if not is_away(error):
                 raise
@@ -236,12 +237,15 @@ class Dispatcher:
         self._shelf = (self._shelf + 1) % SHELVES
 
     def _survive(self, error: Exception) -> timedelta:
-        """The database is away. Packs train on while our leases may last; then they must stop."""
+        """The database is away: others get time to renew once it is back."""
         _log.warning("database unavailable", error=str(error).splitlines()[0])
-        now = self.clock()
-        self._rescue_not_before = now + self.ttl.total_seconds()
-        if now - self._last_heartbeat > 0.8 * self.ttl.total_seconds():
+        self._rescue_not_before = self.clock() + self.ttl.total_seconds()
+        self._stop_in_time()
+        return _OUTAGE
+
+    def _stop_in_time(self) -> None:
+        """Packs train on while our leases may last; then they must stop."""
+        if self.clock() - self._last_heartbeat > 0.8 * self.ttl.total_seconds():
             for pack_id in list(self.held):
                 self._recorder.abandon(pack_id)
             self._recorder.forget()
-        return _OUTAGE

@@ -27,9 +27,12 @@ def pack_limit(config: TrialConfig, resources: Resources) -> int:
     return max(1, min(MAX_PACK_CPU, _CACHE_BYTES // working_set(config)))
 
 
-def spread(unfinished: int, capacity: int, limit: int) -> int:
-    """Size of the next pack: at the end of a sweep all workers share what is left.
+def spread(total: int, unfinished: int, capacity: int, limit: int) -> int:
+    """Size of the next pack: all workers are to come to the end of a sweep at the same time.
 
-    `unfinished` trials wait or run already; each worker is due an equal share of them.
+    `total` trials of the sweeps at hand are divided into full rounds of equal packs, one for each worker. Of the
+    `unfinished`, which wait or run, nobody gets more than an equal share.
     """
-    return max(1, min(limit, math.ceil(unfinished / max(1, capacity))))
+    workers = max(1, capacity)
+    rounds = math.ceil(total / (workers * limit))
+    return max(1, min(math.ceil(total / (workers * max(1, rounds))), math.ceil(unfinished / workers)))

@@ -68,23 +68,27 @@ class Recorded:
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
-    """A kind of worker that trials wait for; `unfinished` wait or run there."""
+    """A kind of worker that trials wait for: `unfinished` wait or run there, of `total` in the sweeps that wait."""
 
     resources: Resources
     unfinished: int
+    total: int
 
 
 def waiting(session: Session, *, capacity: int) -> list[Waiting]:
     """What waits for each kind of worker; `capacity`: how many packs of one CPU can run at once."""
     packs = max(1, capacity)
     rows = session.execute(sql.WAITING, {"enough": MAX_PACK_CPU * packs, "enough_on_gpus": MAX_PACK_GPU * packs})
-    return [Waiting(resources=Resources(cpu=row.cpu, gpu=row.gpu), unfinished=row.unfinished) for row in rows]
+    return [
+        Waiting(resources=Resources(cpu=row.cpu, gpu=row.gpu), unfinished=row.unfinished, total=row.total)
+        for row in rows
+    ]
 
 
 def claim(session: Session, wanted: Waiting, *, dispatcher: str, capacity: int, ttl: timedelta) -> Claim | None:
     """Lease the next pack for a worker of this kind, or None when nothing is due.
 
-    `capacity`: how many packs can run at once; the last trials of a sweep are spread over so many. What an earlier
+    `capacity`: how many packs can run at once; a sweep is divided evenly among so many. What an earlier
     attempt measured goes, except up to the checkpoint from which a trial goes on.
     """
     resources = wanted.resources
@@ -95,7 +99,7 @@ def claim(session: Session, wanted: Waiting, *, dispatcher: str, capacity: int, 
     head, room = turn
     first = _configs(session, {head.group_id})
     limit = pack_limit(first[head.group_id], resources)
-    size = min(spread(wanted.unfinished, capacity, limit), head.pack_limit or limit, room or limit)
+    size = min(spread(wanted.total, wanted.unfinished, capacity, limit), head.pack_limit or limit, room or limit)
     chosen = session.execute(
         sql.CLAIM,
         {

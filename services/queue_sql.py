@@ -14,19 +14,21 @@ _HAS_ROOM = """
 """
 
 _WAITING = f"""
-        SELECT cpu, gpu, count(*) AS trials FROM sweeps
+        SELECT cpu, gpu, sum(due.trials) AS trials, sum(trial_count) AS total FROM sweeps
         CROSS JOIN LATERAL (
-            SELECT FROM trials WHERE sweep_id = sweeps.id AND trials.state = 'queued' AND run_after <= now()
-            ORDER BY run_after, id
-            LIMIT :{{enough}}
-        ) AS first
-        WHERE {{which}} AND state IN ('queued', 'running') AND {_HAS_ROOM}
+            SELECT count(*) AS trials FROM (
+                SELECT FROM trials WHERE sweep_id = sweeps.id AND trials.state = 'queued' AND run_after <= now()
+                ORDER BY run_after, id
+                LIMIT :{{enough}}
+            ) AS first
+        ) AS due
+        WHERE {{which}} AND state IN ('queued', 'running') AND due.trials > 0 AND {_HAS_ROOM}
         GROUP BY cpu, gpu
 """
 
 # The kinds of worker that trials wait for, each with how many trials wait or run there, counted no further than matters
-# for the size of a pack. Here and below an ORDER BY keeps the planner on the queue's index, whatever it believes of the
-# table: of a sweep just submitted all trials wait.
+# for the size of a pack, and how many the sweeps that wait have in all. Here and below an ORDER BY keeps the planner on
+# the queue's index, whatever it believes of the table: of a sweep just submitted all trials wait.
 WAITING = text(f"""
     WITH waiting AS (
         {_WAITING.format(which="gpu = 0", enough="enough")} UNION ALL
@@ -36,7 +38,7 @@ WAITING = text(f"""
         WHERE packs.state = 'running'
         GROUP BY cpu, gpu
     )
-    SELECT cpu, gpu, waiting.trials + coalesce(running.trials, 0) AS unfinished
+    SELECT cpu, gpu, (waiting.trials + coalesce(running.trials, 0)) ::bigint AS unfinished, total ::bigint
     FROM waiting LEFT JOIN running USING (cpu, gpu)
     ORDER BY cpu, gpu
 """)

@@ -6,7 +6,7 @@ from itertools import takewhile
 from typing import assert_never
 
 import structlog
-from psycopg.errors import DeadlockDetected, SerializationFailure
+from psycopg.errors import DeadlockDetected, LockNotAvailable, SerializationFailure
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
@@ -31,7 +31,8 @@ def is_away(error: SQLAlchemyError) -> bool:
 
 def is_contended(error: SQLAlchemyError) -> bool:
     """Whether two transactions got into each other's way, and ours was the one to go."""
-    return isinstance(error, DBAPIError) and isinstance(error.orig, DeadlockDetected | SerializationFailure)
+    lost = DeadlockDetected | LockNotAvailable | SerializationFailure
+    return isinstance(error, DBAPIError) and isinstance(error.orig, lost)
 
 
 def passes(error: SQLAlchemyError) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from db.session import make_engine
+from db.session import make_dispatcher_engine
 from services import logs
 from services.dispatcher import Dispatcher
 from services.domain.errors import ExecutorLost
@@ -47,8 +47,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     dispatcher = Dispatcher(
-        # A dispatcher survives what it sees of a database that goes away, and must not outlast its leases with a lock.
-        engine=make_engine(settings.database_url, checked=False, longest_pause=settings.lease_ttl),
+        engine=make_dispatcher_engine(settings.database_url, ttl=settings.lease_ttl),
         executor=executor,
         store=Store(settings.store),
         ttl=settings.lease_ttl,

@@ -55,7 +55,7 @@ def test_owners_take_turns_however_much_each_has_submitted(session: Session) -> 
 
 
 def test_a_pack_is_filled_from_its_owners_sweeps_first_and_each_is_charged_their_own(session: Session) -> None:
-    submit(session, owner="ada", seeds={"count": 640})
+    submit(session, owner="ada", seeds={"count": 600})
     for nth in range(40):
         submit(session, owner="ben", name=f"ben {nth}", seeds={"count": 1})
     owners = "SELECT string_agg(DISTINCT owner, ' ') FROM trials JOIN sweeps ON sweeps.id = sweep_id WHERE pack_id = "
@@ -292,7 +292,7 @@ def test_telemetry_counts_what_happened(session: Session) -> None:
 
 def test_a_cancel_that_waits_for_a_claim_ends_what_it_began(session: Session, engine: Engine) -> None:
     sweep_id = submit(session)
-    wanted = queue.Waiting(resources=CPU, unfinished=4)
+    wanted = queue.Waiting(resources=CPU, unfinished=4, total=4)
     claimed = queue.claim(session, wanted, dispatcher="d", capacity=1, ttl=TTL)
     assert claimed is not None
 

@@ -13,6 +13,7 @@ import torch
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
+from db.session import make_dispatcher_engine
 from services import control, queue, sweeps
 from services.comparisons import layers_of
 from services.dispatcher import Dispatcher
@@ -357,6 +358,25 @@ def test_a_database_outage_is_survived_and_leases_end_in_time(
     clock.now += 2 * TTL.total_seconds()
     run_until_over(dispatcher, sweep_id)
     assert count(engine, "trial_summaries") == 6
+
+
+def test_a_lock_that_another_holds_does_not_cost_the_leases(
+    database_url: str, provenance: Any, store: Store, engine: Engine
+) -> None:
+    ttl = timedelta(seconds=3)
+    impatient = make_dispatcher_engine(database_url, ttl=ttl)
+    executor = InlineExecutor(DataLibrary(), provenance)
+    dispatcher = Dispatcher(engine=impatient, executor=executor, store=store, ttl=ttl, name="one")
+    sweep_id = submit(engine)
+    dispatcher.tick()
+    with engine.begin() as other:
+        other.execute(text("SELECT FROM packs FOR UPDATE"))
+        for _ in range(3):
+            dispatcher.tick()  # returns, and does not raise
+        assert count(engine, "metrics") == 0
+    run_until_over(dispatcher, sweep_id)
+    assert count(engine, "attempts") == 6  # nobody's lease was lost
+    impatient.dispose()
 
 
 def test_a_report_that_the_database_will_not_have_fails_its_trials_only(

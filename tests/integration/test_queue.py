@@ -48,7 +48,7 @@ def test_two_claims_at_once_never_share_a_trial(session: Session, engine: Engine
     submit(session, seeds={"count": 16})
     claim(session, capacity=8)
     with Session(engine) as other:
-        wanted = queue.Waiting(resources=CPU, unfinished=12)
+        wanted = queue.Waiting(resources=CPU, unfinished=12, total=12)
         one = queue.claim(session, wanted, dispatcher="a", capacity=4, ttl=TTL)
         two = queue.claim(other, wanted, dispatcher="b", capacity=4, ttl=TTL)
         assert one is not None

@@ -48,17 +48,23 @@ def test_packs_fit_the_cache_on_cpu_and_grow_on_gpu() -> None:
 
 
 @pytest.mark.parametrize(
-    ("waiting", "capacity", "limit", "size"),
+    ("total", "unfinished", "capacity", "limit", "size"),
     [
-        (1000, 2, 64, 64),  # plenty: full packs
-        (10, 2, 64, 5),  # the end of a sweep: both workers share it
-        (3, 2, 64, 2),
-        (1, 8, 64, 1),
-        (5, 0, 64, 5),  # no worker is up yet
+        (100_000, 1000, 2, 64, 64),  # plenty: full packs
+        (400, 400, 2, 64, 50),  # four rounds of two packs
+        (400, 130, 2, 64, 50),  # and so to the end
+        (1100, 1100, 16, 64, 35),  # two rounds, not a full one and a small one
+        (10, 10, 2, 64, 5),  # fewer than a pack for each: they share it
+        (400, 10, 2, 64, 5),  # what failed and waits again
+        (3, 3, 2, 64, 2),
+        (1, 1, 8, 64, 1),
+        (5, 5, 0, 64, 5),  # no worker is up yet
     ],
 )
-def test_the_last_trials_are_spread_over_all_workers(waiting: int, capacity: int, limit: int, size: int) -> None:
-    assert spread(waiting, capacity, limit) == size
+def test_a_sweep_is_divided_evenly_among_the_workers(
+    total: int, unfinished: int, capacity: int, limit: int, size: int
+) -> None:
+    assert spread(total, unfinished, capacity, limit) == size
 
 
 @pytest.mark.parametrize(
