@@ -27,7 +27,7 @@ TTL = timedelta(seconds=30)
 OF_ONE, OF_32, OF_64 = [1500, 1500], [252, 252], [64]
 """Hidden layers of models that are packed so many together."""
 
-_PHASES = ("_keep_leases", "_rescue", "_claim", "_compare")
+_PHASES = ("_keep_leases", "_rescue", "_claim", "_derive")
 _context = multiprocessing.get_context("spawn")
 
 

@@ -31,10 +31,13 @@ from services.tidying import analyze_traces, tidy
 _log = structlog.get_logger()
 
 _BUSY = timedelta(milliseconds=20)
+_WATCHFUL = timedelta(milliseconds=100)
 _IDLE = timedelta(milliseconds=250)
 _OUTAGE = timedelta(seconds=1)
 _DRAIN = timedelta(seconds=10)
 _TIDY = timedelta(minutes=1)
+_LOOK = timedelta(seconds=1)
+"""How often work that can wait is looked for, while there is none."""
 
 
 def dispatcher_name() -> str:
@@ -62,7 +65,8 @@ class Dispatcher:
         self._sessions = sessionmaker(self.engine)
         self._last_heartbeat = self._rescue_not_before = self.clock()
         self._rescue_not_before += self.ttl.total_seconds()  # after a start, the living get time to renew
-        self._tidy_not_before = self.clock()
+        self._tidy_not_before = self._look_not_before = self.clock()
+        self._pause = _BUSY
         self._shelf = random.SystemRandom().randrange(SHELVES)
         self._draining = False
         self._recorder = Recorder(sessions=self._sessions, executor=self.executor, store=self.store, held=self.held)
@@ -74,7 +78,7 @@ class Dispatcher:
             reported = self._recorder.collect(self._keep_leases)
             self._rescue()
             claimed = self._claim()
-            compared = self._compare() or self._roll_up()
+            derived = self._derive(news=reported > 0)
             self._tidy()
         except SQLAlchemyError as error:
             if is_contended(error):
@@ -87,7 +91,8 @@ class Dispatcher:
         except StoreUnavailable as error:
             _log.warning("store unavailable", error=str(error))
             return _OUTAGE
-        return _BUSY if reported or claimed or compared or self.held else _IDLE
+        self._pause = _BUSY if reported or claimed or derived else min(1.5 * self._pause, self._longest_pause())
+        return self._pause
 
     def drain(self, patience: timedelta = _DRAIN) -> None:
         """Stop: ask every pack for a checkpoint, wait for as long as `patience` lets, give all back uncharged.
@@ -215,12 +220,15 @@ class Dispatcher:
                 queue.restart(session, claim.order.pack_id, spoilt)
         return replace(claim.order, resume=resume, checkpoint_every=self.checkpoint_every)
 
-    def _compare(self) -> bool:
-        """Compare the snapshots of one finished trial at one step with those of its group."""
-        return compare_next(self._sessions, self.store)
+    def _derive(self, *, news: bool) -> bool:
+        """A step of what can wait: compare the snapshots of a finished trial, or keep the curves of a group."""
+        if not news and self.clock() < self._look_not_before:
+            return False
+        found = compare_next(self._sessions, self.store) or self._roll_up()
+        self._look_not_before = self.clock() + (0 if found else _LOOK.total_seconds())
+        return found
 
     def _roll_up(self) -> bool:
-        """Keep the curves of one group whose sweep is over."""
         with self._sessions.begin() as session:
             return roll_up_next(session)
 
@@ -235,6 +243,9 @@ class Dispatcher:
         with self._sessions.begin() as session:
             analyze_traces(session)
         self._shelf = (self._shelf + 1) % SHELVES
+
+    def _longest_pause(self) -> timedelta:
+        return _WATCHFUL if self.held else _IDLE
 
     def _survive(self, error: Exception) -> timedelta:
         """The database is away: others get time to renew once it is back."""

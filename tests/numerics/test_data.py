@@ -12,6 +12,7 @@ from services.domain.architecture import architecture
 from services.domain.errors import DataUnavailable
 from services.domain.spec import DataSpec
 from tests.numerics.trials import CNN, LIBRARY, start, trial
+from workers.training import connectivity
 from workers.training.connectivity import dense_map
 from workers.training.data.library import DataLibrary
 from workers.training.data.random import Teacher, regression
@@ -263,6 +264,15 @@ def test_aligned_feedback_approximates_the_convolution() -> None:
     for F in direct({"distribution": "nmf", "scale": 1.0}, model=model):
         assert F.min() >= 0
         assert F.max() > 0
+
+
+def test_factored_feedback_depends_on_nothing_else_in_the_process() -> None:
+    spec = {"distribution": "nmf"}
+    first = direct(spec, model={**CNN})
+    connectivity._nmf.cache_clear()
+    np.random.random()
+    again = direct(spec, model={**CNN})
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
 
 
 def test_feedback_given_by_its_values() -> None:

@@ -1,5 +1,6 @@
 """Direct feedback that knows of positions: repeated over them, or made of a convolution's connectivity."""
 
+import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -66,12 +67,18 @@ def _svd(matrix: Matrix, rank: int) -> tuple[Matrix, Matrix]:
 
 @lru_cache(maxsize=16)
 def _nmf(layer: shapes.Conv, rank: int) -> tuple[Matrix, Matrix]:
-    """Non-negative factors of which outputs see which inputs."""
+    """Non-negative factors of which outputs see which inputs; the same ones for the same layer, always.
+
+    They need not be the best: what has not converged after so many iterations is near enough.
+    """
     from sklearn.decomposition import NMF
+    from sklearn.exceptions import ConvergenceWarning
 
     mask = (dense_map(layer, np.ones(layer.parameters[0])) != 0).astype(float)
-    model = NMF(n_components=rank, init="nndsvda", max_iter=200, tol=1e-3)
-    left = model.fit_transform(mask)
+    model = NMF(n_components=rank, init="nndsvda", max_iter=200, tol=1e-3, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        left = model.fit_transform(mask)
     return model.components_, left.T
 
 
