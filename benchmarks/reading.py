@@ -97,6 +97,7 @@ def load(engine: Engine, load: Load, *, vacuum: bool = True) -> dict[str, Any]:
         ended = {"ids": ids.tolist(), "steps": [load.points * _STEPS_PER_POINT] * len(ids)}
         connection.execute(queue_sql.SUMMARISE, {**ended, "diverged": [None] * len(ids)})
         connection.execute(queue_sql.SUMMARISE_LAYERS, {"ids": ended["ids"]})
+        connection.execute(queue_sql.COUNT_ENDS, {"sweep": sweep.id})
         connection.execute(text(_CLOSE), {"sweep": sweep.id})
     if vacuum:  # as autovacuum does, and the dispatcher for the whole of the partitions
         started = time.perf_counter()

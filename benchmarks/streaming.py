@@ -29,6 +29,7 @@ from benchmarks.service import serve
 from benchmarks.watching import cpu_by_process, cpu_seconds, resident, spent
 from db.models import Event
 from db.session import make_engine
+from services.queue_sql import COUNT_ENDS
 
 _PAGES: dict[str, dict[str, str]] = {
     "default, first": {},
@@ -67,7 +68,7 @@ def main() -> None:
 def lists(bench: Bench) -> dict[str, Any]:
     """Pages of 100, each asked for fifty times over HTTP. CPU: of the API and PostgreSQL, whatever else runs."""
     sweep_id = _submit(bench.address, groups=1000, seeds=100)
-    _finish_half(bench.url)
+    _finish_half(bench.url, sweep_id)
     found: dict[str, Any] = {}
     with httpx.Client(base_url=f"{bench.address}/api/v1", timeout=60) as http:
         path = f"/sweeps/{sweep_id}/trials"
@@ -195,7 +196,7 @@ def _submit(address: str, groups: int = 1, seeds: int = 4) -> int:
         return int(client.submit(document)["id"])
 
 
-def _finish_half(url: str) -> None:
+def _finish_half(url: str, sweep_id: int) -> None:
     engine = make_engine(url)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("UPDATE trials SET state = 'succeeded', finished_at = now() WHERE position % 2 = 0"))
@@ -205,6 +206,7 @@ def _finish_half(url: str) -> None:
                 SELECT id, 10, 1, random() FROM trials WHERE state = 'succeeded'
             """)
         )
+        connection.execute(COUNT_ENDS, {"sweep": sweep_id})
         connection.execute(text("VACUUM ANALYZE"))
     engine.dispose()
 

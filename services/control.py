@@ -14,7 +14,7 @@ from services import endings, sweeps
 from services.domain.errors import Conflict, InvalidSpec, NotFound, Problem, json_pointer
 from services.domain.states import OPEN_SWEEPS, SweepState, TrialState
 from services.planning.expansion import parse
-from services.queue_sql import LOCK_SWEEP
+from services.queue_sql import COUNT_ENDS, LOCK_SWEEP
 from services.sweeps import SweepSummary
 
 _PAUSE = text("""
@@ -115,6 +115,7 @@ def cancel(session: Session, sweep_id: int) -> SweepSummary:
     _cancel_trials(session, sweep=sweep_id)
     session.execute(LOCK_SWEEP, {"sweep": sweep_id})
     _cancel_trials(session, sweep=sweep_id)  # what a retry let wait again, for which this lock has waited
+    session.execute(COUNT_ENDS, {"sweep": sweep_id})
     return _transition(session, _CANCEL_SWEEP, sweep_id, SweepState.CANCELLED, "cancelled")
 
 
@@ -131,6 +132,7 @@ def retry(session: Session, sweep_id: int) -> SweepSummary:
     sweep = sweeps.get(session, sweep_id)
     if not retried or sweep.state is SweepState.CANCELLED:
         raise Conflict(f"sweep {sweep_id} has no failed trials to retry", allowed=sweep.allowed_actions)
+    session.execute(COUNT_ENDS, {"sweep": sweep_id})
     session.execute(_FORGET_ERRORS, {"sweep": sweep_id})
     session.execute(_REOPEN_SWEEP, {"sweep": sweep_id})
     session.add(Event(sweep_id=sweep_id, kind="sweep.retried", detail={"trials": len(retried)}))
@@ -164,18 +166,18 @@ def clone(
 
 def cancel_trial(session: Session, trial_id: int) -> None:
     """Cancel one trial. Repeatable. Raises NotFound, and Conflict when it is over otherwise."""
-    _cancel_trials(session, trial=trial_id)
+    cancelled = _cancel_trials(session, trial=trial_id)
     state = session.execute(text("SELECT state FROM trials WHERE id = :id"), {"id": trial_id}).scalar_one_or_none()
     if state is None:
         raise NotFound("trial", trial_id)
     if state != TrialState.CANCELLED:
         raise Conflict(f"trial {trial_id} is over: it has {state}", allowed=[])
-    endings.close_sweeps(session, [trial_id])
+    endings.close_sweeps(session, cancelled)
 
 
-def _cancel_trials(session: Session, *, sweep: int | None = None, trial: int | None = None) -> None:
+def _cancel_trials(session: Session, *, sweep: int | None = None, trial: int | None = None) -> list[int]:
     locked = session.execute(_LOCK_OPEN_TRIALS, {"sweep": sweep, "trial": trial}).scalars().all()
-    session.execute(_CANCEL_TRIALS, {"locked": list(locked)})
+    return list(session.execute(_CANCEL_TRIALS, {"locked": list(locked)}).scalars())
 
 
 def _transition(

@@ -106,10 +106,10 @@ def fail_or_requeue(
 
 
 def close_sweeps(session: Session, trials: Sequence[int]) -> None:
-    """Of these trials' sweeps, those without a trial left to train are over."""
+    """These trials have just ended, or wait again: of their sweeps, those without a trial left to train are over."""
     if trials:
-        sweeps = list(session.execute(sql.LOCK_SWEEPS, {"trials": list(trials)}).scalars())
-        session.execute(sql.CLOSE_SWEEPS, {"sweeps": sweeps})
+        session.execute(sql.LOCK_SWEEPS, {"trials": list(trials)})
+        session.execute(sql.CLOSE_SWEEPS, {"trials": list(trials)})
 
 
 def record_events(session: Session, pack_id: int | None, events: Mapping[int, Event]) -> None:

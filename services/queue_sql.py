@@ -335,41 +335,48 @@ PAUSE_FAILING = text("""
     RETURNING sweep_id
 """)
 
-# Sweeps without a trial left to train are over. Their rows are locked first: of two packs that finish the last trials
-# at the same time, the later one sees what the earlier one wrote.
+# Sweeps are locked before how many of their trials are over is counted: of two packs that finish trials at the same
+# time, the later one sees what the earlier one wrote.
 LOCK_SWEEPS = text("""
-    SELECT id FROM sweeps
-    WHERE id IN (SELECT sweep_id FROM trials WHERE id = ANY(:trials)) AND state IN ('queued', 'running', 'paused')
-    ORDER BY id FOR NO KEY UPDATE
+    SELECT FROM sweeps WHERE id IN (SELECT sweep_id FROM trials WHERE id = ANY(:trials)) ORDER BY id FOR NO KEY UPDATE
 """)
 
+# These trials have just ended, or wait again: those that ended are counted, and a sweep is over when all have.
 CLOSE_SWEEPS = text("""
-    WITH over AS MATERIALIZED (
-        SELECT sweep.id FROM unnest(:sweeps ::bigint[]) AS sweep(id)
-        LEFT JOIN LATERAL (
-            SELECT id FROM trials WHERE sweep_id = sweep.id AND state = 'queued' ORDER BY run_after, id LIMIT 1
-        ) AS waiting ON true
-        LEFT JOIN LATERAL (
-            SELECT id FROM trials WHERE sweep_id = sweep.id AND state = 'running' ORDER BY sweep_id, state LIMIT 1
-        ) AS running ON waiting.id IS NULL
-        WHERE waiting.id IS NULL AND running.id IS NULL
-    ), counted AS (
-        SELECT sweep_id AS id, count(*) AS total, count(*) FILTER (WHERE state = 'succeeded') AS succeeded,
-            count(*) FILTER (WHERE state = 'cancelled') AS cancelled
-        FROM trials WHERE sweep_id IN (SELECT id FROM over)
+    WITH ended AS (
+        INSERT INTO sweep_ends (sweep_id, succeeded, failed, cancelled)
+        SELECT sweep_id, count(*) FILTER (WHERE state = 'succeeded'), count(*) FILTER (WHERE state = 'failed'),
+            count(*) FILTER (WHERE state = 'cancelled')
+        FROM trials WHERE id = ANY(:trials) AND state IN ('succeeded', 'failed', 'cancelled')
         GROUP BY sweep_id
+        ON CONFLICT (sweep_id) DO UPDATE
+        SET succeeded = sweep_ends.succeeded + excluded.succeeded, failed = sweep_ends.failed + excluded.failed,
+            cancelled = sweep_ends.cancelled + excluded.cancelled
+        RETURNING sweep_id, succeeded, failed, cancelled
     ), closed AS (
         UPDATE sweeps
         SET finished_at = now(),
             pause_reason = NULL,
             state = CASE
-                WHEN succeeded = total THEN 'succeeded'
-                WHEN cancelled = total THEN 'cancelled'
+                WHEN succeeded = trial_count THEN 'succeeded'
+                WHEN cancelled = trial_count THEN 'cancelled'
                 WHEN succeeded = 0 THEN 'failed'
                 ELSE 'partial'
             END
-        FROM counted WHERE sweeps.id = counted.id
+        FROM ended
+        WHERE sweeps.id = ended.sweep_id AND sweeps.state IN ('queued', 'running', 'paused')
+            AND succeeded + failed + cancelled = trial_count
         RETURNING sweeps.id, sweeps.state
     )
     INSERT INTO events (sweep_id, kind) SELECT id, 'sweep.' || state FROM closed
+""")
+
+# The same count from the trials themselves, of a sweep that is locked.
+COUNT_ENDS = text("""
+    INSERT INTO sweep_ends (sweep_id, succeeded, failed, cancelled)
+    SELECT :sweep, count(*) FILTER (WHERE state = 'succeeded'), count(*) FILTER (WHERE state = 'failed'),
+        count(*) FILTER (WHERE state = 'cancelled')
+    FROM trials WHERE sweep_id = :sweep
+    ON CONFLICT (sweep_id) DO UPDATE
+    SET succeeded = excluded.succeeded, failed = excluded.failed, cancelled = excluded.cancelled
 """)

@@ -39,20 +39,29 @@ _INSERT_TRIALS = text("""
         AS trial(group_id, position, seed, config_hash, pack_key)
 """)
 
-# Progress of some sweeps. Steps per second: of the packs that run, since they were claimed.
+# Progress of some sweeps. What neither runs nor is over waits. Steps per second: of the packs that run, since they were
+# claimed.
 _PROGRESS = text("""
-    SELECT sweep.id, states.trials, pace.steps_per_second
-    FROM unnest(:sweeps ::bigint[]) AS sweep(id)
+    SELECT sweeps.id, pace.steps_per_second,
+        jsonb_strip_nulls(jsonb_build_object(
+            'queued', nullif(trial_count - now.running - coalesce(succeeded + failed + cancelled, 0), 0),
+            'running', nullif(now.running, 0),
+            'succeeded', nullif(succeeded, 0),
+            'failed', nullif(failed, 0),
+            'cancelled', nullif(cancelled, 0)
+        )) AS trials
+    FROM sweeps
+    LEFT JOIN sweep_ends ON sweep_ends.sweep_id = sweeps.id
     CROSS JOIN LATERAL (
-        SELECT coalesce(jsonb_object_agg(state, n), '{}') AS trials
-        FROM (SELECT state, count(*) AS n FROM trials WHERE sweep_id = sweep.id GROUP BY state) AS counted
-    ) AS states
+        SELECT count(*) AS running, array_agg(DISTINCT pack_id) AS packs FROM trials
+        WHERE sweep_id = sweeps.id AND trials.state = 'running'
+    ) AS now
     CROSS JOIN LATERAL (
         SELECT sum(model_steps / nullif(extract(epoch FROM now() - claimed_at), 0)) ::double precision
             AS steps_per_second
-        FROM packs
-        WHERE id IN (SELECT pack_id FROM trials WHERE sweep_id = sweep.id AND state = 'running')
+        FROM packs WHERE id = ANY(now.packs)
     ) AS pace
+    WHERE sweeps.id = ANY(:sweeps)
 """)
 
 

@@ -24,6 +24,18 @@ _TOTALS = text("""
     ) AS totals
 """)
 
+_TRIALS = text("""
+    WITH submitted AS (
+        SELECT coalesce(sum(trial_count), 0) AS total, coalesce(sum(succeeded), 0) AS succeeded,
+            coalesce(sum(failed), 0) AS failed, coalesce(sum(cancelled), 0) AS cancelled
+        FROM sweeps LEFT JOIN sweep_ends ON sweep_id = sweeps.id
+    ), now AS (
+        SELECT count(*) AS running FROM trials WHERE pack_id IS NOT NULL
+    )
+    SELECT total - running - succeeded - failed - cancelled AS queued, running, succeeded, failed, cancelled
+    FROM submitted, now
+""")
+
 _WORKERS = text("""
     SELECT workers.dispatcher, workers.name, workers.node, extract(epoch FROM now() - seen_at) AS silent_seconds,
         packs.model_steps / greatest(extract(epoch FROM now() - packs.claimed_at), 0.001) AS steps_per_second
@@ -63,9 +75,9 @@ class Telemetry:
 def read(session: Session) -> Telemetry:
     """All of it, in three queries."""
     totals = session.execute(_TOTALS).mappings().one()
-    states = session.execute(text("SELECT state, count(*) AS n FROM trials GROUP BY state"))
+    trials = session.execute(_TRIALS).mappings().one()
     return Telemetry(
         **{name: None if value is None else int(value) for name, value in totals.items()},  # type: ignore[arg-type]
-        trials={row.state: row.n for row in states},
+        trials={state: int(count) for state, count in trials.items() if count},
         workers=[WorkerTelemetry(**row) for row in session.execute(_WORKERS).mappings()],
     )

@@ -10,7 +10,7 @@ from db.models.pack import Pack
 from db.models.rollup import GroupCurve, GroupTrace, RollupDue
 from db.models.signing_key import SigningKey
 from db.models.snapshot import ComparisonDue, ParameterCosine, Snapshot
-from db.models.sweep import Sweep, SweepError
+from db.models.sweep import Sweep, SweepEnds, SweepError
 from db.models.token import Token
 from db.models.trace import LayerSummary, Metric, OrderParameter, Trace, TrialSummary
 from db.models.trial import Trial
@@ -38,6 +38,7 @@ __all__ = [
     "SigningKey",
     "Snapshot",
     "Sweep",
+    "SweepEnds",
     "SweepError",
     "Token",
     "Trace",

@@ -55,6 +55,19 @@ class Sweep(Base):
     notes: Mapped[str | None]
 
 
+class SweepEnds(Base):
+    """How many trials of a sweep are over, by their state. No row while none is."""
+
+    __tablename__ = "sweep_ends"
+    # With every pack that ends a row is written anew: there is room for it beside the old one.
+    __table_args__ = {"postgresql_with": {"fillfactor": 50}}  # noqa: RUF012
+
+    sweep_id: Mapped[int] = mapped_column(ForeignKey("sweeps.id", ondelete="CASCADE"), primary_key=True)
+    succeeded: Mapped[int]
+    failed: Mapped[int]
+    cancelled: Mapped[int]
+
+
 class SweepError(Base):
     """Trials of a sweep that failed alike: the canary counts here."""
 

@@ -28,6 +28,7 @@ from services.domain.spec.base import Name
 from services.domain.states import OPEN_SWEEPS, PackState, SweepState, TrialState
 from services.packing import pack_key
 from services.planning.expansion import flatten, parse
+from services.queue_sql import COUNT_ENDS
 from services.store import Store
 from services.sweeps import SweepSummary
 from services.transfer.archives import SPEC
@@ -60,6 +61,7 @@ def store_archive(
         spec = parse(json.loads(archive.read(SPEC)))
         sweep_id = _insert_sweep(session, archive, spec, owner)
         _Rows(driver_of(session.connection()), archive, spec, sweep_id, owner).store()
+        session.execute(COUNT_ENDS, {"sweep": sweep_id})
         for document in archive.documents():
             store.put(document)
         session.add(Import(sweep_id=sweep_id, content_sha256=archive.content_sha256))

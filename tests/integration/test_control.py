@@ -377,6 +377,11 @@ WRONGS = {
     "attempts_end": ["UPDATE attempts SET finished_at = NULL WHERE trial_id = {trial}"],
     "attempts_within_bounds": ["UPDATE trials SET attempts = -1 WHERE id = {trial}"],
     "all_trials_are_there": ["UPDATE sweeps SET trial_count = trial_count + 1"],
+    "ends_are_counted": [
+        "UPDATE sweep_ends SET succeeded = succeeded - 1",
+        "UPDATE sweep_ends SET failed = failed + 1",
+        "DELETE FROM sweep_ends",
+    ],
     "sweeps_end_with_their_trials": ["UPDATE sweeps SET state = 'succeeded'"],
 }
 
