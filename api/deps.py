@@ -1,10 +1,11 @@
 """What endpoints depend on: sessions, which commit here and nowhere else, the reader's engine, ids and cursors."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import Depends, Header, HTTPException, Path, Query, Request
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BeforeValidator
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
@@ -15,16 +16,27 @@ from services.failpoints import reach
 MAX_ID = 2**63 - 1
 
 
-def transaction(request: Request) -> Iterator[Session]:
+async def transaction(request: Request) -> AsyncIterator[Session]:
     """A session whose transaction commits when the endpoint has answered, and rolls back when it raised.
 
-    The events written in it name the caller.
+    The events written in it name the caller. Where nothing is changed there is nothing to commit: each statement is a
+    transaction of its own.
     """
-    caller = getattr(request.state, "caller", None)
-    with Session(request.app.state.engine) as session, session.begin():
-        if caller is not None and request.method != "GET":
-            tokens.act_as(session, caller)
-        yield session
+    engine: Engine = request.app.state.engine
+    if request.method == "GET":
+        with Session(engine.execution_options(isolation_level="AUTOCOMMIT")) as session:
+            yield session
+        return
+    with Session(engine) as session:
+        try:
+            caller = getattr(request.state, "caller", None)
+            if caller is not None:
+                await run_in_threadpool(tokens.act_as, session, caller)
+            yield session
+        except BaseException:
+            await run_in_threadpool(session.rollback)
+            raise
+        await run_in_threadpool(session.commit)
     reach("request.after_commit")
 
 

@@ -71,7 +71,7 @@ def sweep_page(session: Session, query: SweepQuery) -> Response:
     if query.fields is not None:
         return _sparse(session, SWEEPS, found, query.fields)
     items = [schemas.Sweep.model_validate(sweep) for sweep in sweeps.several(session, found.ids)]
-    return _answer(schemas.SweepPage(items=items, next_cursor=found.next_cursor))
+    return schemas.SweepPage(items=items, next_cursor=found.next_cursor).sent()
 
 
 def trial_page(session: Session, query: TrialQuery, *, sweep_id: int | None = None) -> Response:
@@ -80,17 +80,12 @@ def trial_page(session: Session, query: TrialQuery, *, sweep_id: int | None = No
     if query.fields is not None:
         return _sparse(session, TRIALS, found, query.fields)
     items = [schemas.Trial.model_validate(trial) for trial in results.trials(session, found.ids)]
-    return _answer(schemas.TrialPage(items=items, next_cursor=found.next_cursor))
+    return schemas.TrialPage(items=items, next_cursor=found.next_cursor).sent()
 
 
 def _sparse(session: Session, noun: Noun, page: Page, fields: str) -> Response:
     rows = listing.rows(session, noun, page.ids, listing.field_names(noun, fields))
-    return _answer(schemas.SparsePage(items=rows, next_cursor=page.next_cursor))
-
-
-def _answer(page: BaseModel) -> Response:
-    """As it stands: a page was validated row by row, and is not validated again."""
-    return Response(page.model_dump_json(), media_type="application/json")
+    return schemas.SparsePage(items=rows, next_cursor=page.next_cursor).sent()
 
 
 def _question(query: _ListQuery, scope: dict[str, dict[str, Any]], order: str) -> Question:

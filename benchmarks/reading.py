@@ -34,6 +34,7 @@ from sqlalchemy.orm import Session
 
 from benchmarks.databases import Server
 from benchmarks.dispatching import OF_64, TTL, submit
+from benchmarks.queueing import analyze
 from benchmarks.service import serve
 from benchmarks.simulated import Script, SimulatedExecutor
 from db.session import make_dispatcher_engine, make_engine, make_reader_engine, reader_url
@@ -309,6 +310,7 @@ def main() -> None:
         engine = make_engine(url)
         result["load"] = load(engine, sweep)
         submit(url, groups=1000, seeds=100, hidden=OF_64)
+        analyze(url)
         started = time.perf_counter()
         while _roll_up(engine):
             pass

@@ -374,9 +374,10 @@ CLOSE_SWEEPS = text("""
 # The same count from the trials themselves, of a sweep that is locked.
 COUNT_ENDS = text("""
     INSERT INTO sweep_ends (sweep_id, succeeded, failed, cancelled)
-    SELECT :sweep, count(*) FILTER (WHERE state = 'succeeded'), count(*) FILTER (WHERE state = 'failed'),
+    SELECT sweep_id, count(*) FILTER (WHERE state = 'succeeded'), count(*) FILTER (WHERE state = 'failed'),
         count(*) FILTER (WHERE state = 'cancelled')
     FROM trials WHERE sweep_id = :sweep
+    GROUP BY sweep_id
     ON CONFLICT (sweep_id) DO UPDATE
     SET succeeded = excluded.succeeded, failed = excluded.failed, cancelled = excluded.cancelled
 """)

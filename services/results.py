@@ -11,12 +11,12 @@ from sqlalchemy.orm import Session
 from services.domain.errors import NotFound
 from services.domain.states import TrialState
 
-_TRIAL = """
+_TRIALS = text("""
     SELECT trial_id, sweep_id, position, state, reason, error, seed, group_hash, config, attempts, max_attempts,
         created_at, started_at, finished_at, steps, diverged_at_step, train_loss, train_accuracy, test_loss,
         test_accuracy, weight_alignment, gradient_alignment
-    FROM v_trials
-"""
+    FROM v_trials WHERE trial_id = ANY(:ids)
+""")
 
 _SUMMARY = (
     "steps",
@@ -69,17 +69,15 @@ class TrialRow:
 
 def trials(session: Session, ids: Sequence[int]) -> list[TrialRow]:
     """These trials, in this order."""
-    rows = session.execute(text(f"{_TRIAL} WHERE trial_id = ANY(:ids)"), {"ids": list(ids)})
-    found = {row.trial_id: _trial_row(row) for row in rows}
+    found = {row.trial_id: _trial_row(row) for row in session.execute(_TRIALS, {"ids": list(ids)})}
     return [found[id_] for id_ in ids if id_ in found]
 
 
 def trial(session: Session, trial_id: int) -> TrialRow:
     """One trial. Raises NotFound."""
-    row = session.execute(text(f"{_TRIAL} WHERE trial_id = :trial"), {"trial": trial_id}).one_or_none()
-    if row is None:
-        raise NotFound("trial", trial_id)
-    return _trial_row(row)
+    for found in trials(session, [trial_id]):
+        return found
+    raise NotFound("trial", trial_id)
 
 
 def trial_metrics(session: Session, trial_id: int) -> list[dict[str, Any]]:

@@ -86,15 +86,13 @@ def page(session: Transaction, query: Annotated[SweepQuery, Query()]) -> Respons
     response_model=schemas.Sweep,
     responses={304: {"description": "As `If-None-Match` has it"}},
 )
-def show(
-    sweep_id: Id, session: Transaction, response: Response, if_none_match: Annotated[str | None, Header()] = None
-) -> schemas.Sweep | Response:
+def show(sweep_id: Id, session: Transaction, if_none_match: Annotated[str | None, Header()] = None) -> Response:
     """One sweep and its progress."""
     sweep = sweeps.get(session, sweep_id)
-    response.headers["ETag"] = tag = etag(sweep)
-    if is_known(tag, if_none_match):
-        return Response(status_code=304, headers={"ETag": tag})
-    return schemas.Sweep.model_validate(sweep)
+    tag = {"ETag": etag(sweep)}
+    if is_known(tag["ETag"], if_none_match):
+        return Response(status_code=304, headers=tag)
+    return schemas.Sweep.model_validate(sweep).sent(tag)
 
 
 @router.patch(
@@ -180,12 +178,13 @@ def clone(
     return schemas.Sweep.model_validate(summary)
 
 
-@router.get("/{sweep_id}/events", operation_id="list_sweep_events")
-def events(sweep_id: Id, session: Transaction, cursor: CursorId, limit: Limit = 100) -> schemas.EventPage:
+@router.get("/{sweep_id}/events", operation_id="list_sweep_events", response_model=schemas.EventPage)
+def events(sweep_id: Id, session: Transaction, cursor: CursorId, limit: Limit = 100) -> Response:
     """What happened, in order."""
     found = results.events(session, sweep_id, after=cursor, limit=limit)
     items = [schemas.Event.model_validate(event) for event in found]
-    return schemas.EventPage(items=items, next_cursor=make_cursor(items[-1].id) if len(items) == limit else None)
+    next_cursor = make_cursor(items[-1].id) if len(items) == limit else None
+    return schemas.EventPage(items=items, next_cursor=next_cursor).sent()
 
 
 @router.get("/{sweep_id}/trials", operation_id="list_trials", response_model=schemas.TrialPage | schemas.SparsePage)
@@ -195,19 +194,19 @@ def trials(sweep_id: Id, session: Transaction, query: Annotated[TrialQuery, Quer
     return trial_page(session, query, sweep_id=sweep_id)
 
 
-@router.get("/{sweep_id}/stats", operation_id="get_sweep_stats")
-def stats(sweep_id: Id, session: Transaction) -> schemas.Rows:
+@router.get("/{sweep_id}/stats", operation_id="get_sweep_stats", response_model=schemas.Rows)
+def stats(sweep_id: Id, session: Transaction) -> Response:
     """Final metrics by group, and final alignment of each layer: n, mean, standard deviation over seeds."""
-    return schemas.Rows(items=results.stats(session, sweep_id))
+    return schemas.Rows(items=results.stats(session, sweep_id)).sent()
 
 
-@router.get("/{sweep_id}/alignment", operation_id="get_sweep_alignment")
-def alignment(sweep_id: Id, session: Transaction, max_points: MaxPoints = None) -> schemas.Curves:
+@router.get("/{sweep_id}/alignment", operation_id="get_sweep_alignment", response_model=schemas.Curves)
+def alignment(sweep_id: Id, session: Transaction, max_points: MaxPoints = None) -> Response:
     """Alignment by group, step and layer: n, mean, standard deviation over seeds."""
-    return schemas.Curves.model_validate(read_curves.alignment(session, sweep_id, max_points=max_points))
+    return schemas.Curves.model_validate(read_curves.alignment(session, sweep_id, max_points=max_points)).sent()
 
 
-@router.get("/{sweep_id}/curves", operation_id="get_sweep_curves")
-def curves(sweep_id: Id, session: Transaction, max_points: MaxPoints = None) -> schemas.Curves:
+@router.get("/{sweep_id}/curves", operation_id="get_sweep_curves", response_model=schemas.Curves)
+def curves(sweep_id: Id, session: Transaction, max_points: MaxPoints = None) -> Response:
     """Losses and accuracies by group and step: n, mean, standard deviation over seeds."""
-    return schemas.Curves.model_validate(read_curves.curves(session, sweep_id, max_points=max_points))
+    return schemas.Curves.model_validate(read_curves.curves(session, sweep_id, max_points=max_points)).sent()

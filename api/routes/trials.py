@@ -22,10 +22,10 @@ def page(session: Transaction, query: Annotated[TrialQuery, Query()]) -> Respons
     return trial_page(session, query)
 
 
-@router.get("/{trial_id}", operation_id="get_trial")
-def show(trial_id: Id, session: Transaction) -> schemas.Trial:
+@router.get("/{trial_id}", operation_id="get_trial", response_model=schemas.Trial)
+def show(trial_id: Id, session: Transaction) -> Response:
     """One trial."""
-    return schemas.Trial.model_validate(asdict(results.trial(session, trial_id)))
+    return schemas.Trial.model_validate(asdict(results.trial(session, trial_id))).sent()
 
 
 @router.post("/{trial_id}/cancel", operation_id="cancel_trial", dependencies=OWN_TRIAL)
@@ -41,22 +41,22 @@ def explain(trial_id: Id, session: Transaction) -> schemas.Explanation:
     return schemas.Explanation(sentence=explain_trial(session, trial_id))
 
 
-@router.get("/{trial_id}/metrics", operation_id="get_trial_metrics")
-def metrics(trial_id: Id, session: Transaction) -> schemas.Metrics:
+@router.get("/{trial_id}/metrics", operation_id="get_trial_metrics", response_model=schemas.Metrics)
+def metrics(trial_id: Id, session: Transaction) -> Response:
     """Losses, accuracies and total alignments by step."""
-    return schemas.Metrics.model_validate({"items": results.trial_metrics(session, trial_id)})
+    return schemas.Metrics.model_validate({"items": results.trial_metrics(session, trial_id)}).sent()
 
 
-@router.get("/{trial_id}/alignment", operation_id="get_trial_alignment")
-def alignment(trial_id: Id, session: Transaction) -> schemas.Trace:
+@router.get("/{trial_id}/alignment", operation_id="get_trial_alignment", response_model=schemas.Trace)
+def alignment(trial_id: Id, session: Transaction) -> Response:
     """Alignment by step and layer."""
-    return schemas.Trace.model_validate({"items": results.trial_alignment(session, trial_id)})
+    return schemas.Trace.model_validate({"items": results.trial_alignment(session, trial_id)}).sent()
 
 
-@router.get("/{trial_id}/attempts", operation_id="get_trial_attempts")
-def attempts(trial_id: Id, session: Transaction) -> schemas.Attempts:
+@router.get("/{trial_id}/attempts", operation_id="get_trial_attempts", response_model=schemas.Attempts)
+def attempts(trial_id: Id, session: Transaction) -> Response:
     """All tries at the trial, the first one first, each with where it ran."""
-    return schemas.Attempts.model_validate({"items": results.trial_attempts(session, trial_id)})
+    return schemas.Attempts.model_validate({"items": results.trial_attempts(session, trial_id)}).sent()
 
 
 @router.post(

@@ -17,9 +17,10 @@ from services.settings import Settings
 from tests.ports import free_port
 
 _PATIENCE_SECONDS = 90.0
+EPOCHS = 24
 SWEEP = {
     "name": "kill",
-    "base": {"model": {"hidden": [32, 32]}, "train": {"epochs": 60}},
+    "base": {"model": {"hidden": [32, 32]}, "train": {"epochs": EPOCHS}},
     "grid": {"rule.name": ["bp", "dfa", "fa", "shallow"]},
     "seeds": {"count": 8},
 }
@@ -95,8 +96,8 @@ def finish(stack: Stack, client: Client, sweep_id: int) -> None:
     assert ask(client, trials) == 32
     steps = ask(client, f"SELECT count(DISTINCT step) {where}")
     assert ask(client, f"SELECT count(*) {where}") == 32 * 3 * steps
-    assert ask(client, f"SELECT max(step) {where}") == 60 * 45
-    assert ask(client, f"SELECT count(*) FROM v_trials WHERE sweep_id = {sweep_id} AND steps = 60 * 45") == 32
+    assert ask(client, f"SELECT max(step) {where}") == EPOCHS * 45
+    assert ask(client, f"SELECT count(*) FROM v_trials WHERE sweep_id = {sweep_id} AND steps = {EPOCHS * 45}") == 32
 
 
 def recorded(client: Client, sweep_id: int) -> int:
