@@ -31,7 +31,7 @@ from services.tidying import analyze_traces, tidy
 _log = structlog.get_logger()
 
 _BUSY = timedelta(milliseconds=20)
-_WATCHFUL = timedelta(milliseconds=100)
+_WATCHFUL = timedelta(milliseconds=50)
 _IDLE = timedelta(milliseconds=250)
 _OUTAGE = timedelta(seconds=1)
 _DRAIN = timedelta(seconds=10)
