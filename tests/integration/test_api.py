@@ -1,6 +1,7 @@
 """The REST API over real PostgreSQL: what it answers, and that nothing bad gets in."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -168,3 +169,17 @@ def test_without_its_database_the_service_says_so(reader: str) -> None:
         refused(response, 503)
         assert response.headers["retry-after"] == "5"
         assert ok(client.get("/healthz")) == {"status": "ok"}
+
+
+def test_the_documentation_needs_no_other_server(client: TestClient) -> None:
+    page = client.get("/docs")
+    assert set(re.findall(r'(?:src|href)="([^"]+)"', page.text)) == {
+        "/docs/swagger-ui-bundle.js",
+        "/docs/swagger-ui.css",
+        "/docs/favicon.png",
+    }
+    assert "http" not in page.headers["Content-Security-Policy"]
+    for name in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"):
+        assert len(client.get(f"/docs/{name}").content) > 1000
+    assert client.get("/docs/../app.py").status_code == 404
+    assert client.get("/docs/redoc.standalone.js").status_code == 422
