@@ -11,13 +11,11 @@ from typing import Any, Self
 import httpx
 import platformdirs
 
-from api.client.errors import ServerRefused, ServerUnreachable, problem_of
+from api.client.errors import RETRIES, ServerRefused, ServerUnreachable, pause_asked_for, problem_of
 from api.client.following import Update, follow
 from api.client.transfer import Transfers
 
 _DEFAULT_URL = "http://127.0.0.1:8642"
-_RETRIES = 4
-_LONGEST_PAUSE_SECONDS = 10
 _OVER = {"succeeded", "partial", "failed", "cancelled"}
 
 
@@ -231,20 +229,17 @@ class Client(Transfers):
         return answer
 
     def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
-        for attempt in range(_RETRIES):
-            if attempt:
-                time.sleep(0.25 * 4**attempt)
+        pause = 0.0
+        for attempt in range(RETRIES):
+            time.sleep(pause)
             try:
                 response = self._http.request(method, path, **request)
             except httpx.TransportError as error:
-                reason = str(error) or type(error).__name__
+                reason, pause = str(error) or type(error).__name__, 0.25 * 4 ** (attempt + 1)
                 continue
-            if response.status_code == 503:
-                reason = "the server cannot reach its database"
-                continue
-            if response.status_code == 429:
-                reason = "it is asked too often"
-                time.sleep(min(float(response.headers.get("Retry-After", 1)), _LONGEST_PAUSE_SECONDS))
+            if (asked := pause_asked_for(response)) is not None:
+                reason = "it is asked too often" if response.status_code == 429 else "it cannot reach its database"
+                pause = asked
                 continue
             if response.is_error:
                 raise ServerRefused(response.status_code, problem_of(response))

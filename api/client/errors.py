@@ -4,6 +4,9 @@ from typing import Any
 
 import httpx
 
+RETRIES = 4
+_LONGEST_PAUSE_SECONDS = 10.0
+
 
 class ServerUnreachable(Exception):
     """Nothing answers at the URL, or the server cannot reach its database, after several tries."""
@@ -28,3 +31,14 @@ def problem_of(response: httpx.Response) -> dict[str, Any]:
     except ValueError:
         return {"title": f"HTTP {response.status_code}", "detail": response.text[:500]}
     return body if isinstance(body, dict) else {"title": f"HTTP {response.status_code}"}
+
+
+def pause_asked_for(response: httpx.Response) -> float | None:
+    """Seconds after which the server wants to be asked again, ten at most; None where it has answered."""
+    if response.status_code not in (429, 503):
+        return None
+    try:
+        seconds = float(response.headers.get("Retry-After", 1))
+    except ValueError:  # a date
+        seconds = _LONGEST_PAUSE_SECONDS
+    return min(seconds, _LONGEST_PAUSE_SECONDS)

@@ -1,6 +1,7 @@
 """Files from and to the server, streamed: memory does not grow with them."""
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, BinaryIO
 
 import httpx
 
-from api.client.errors import ServerRefused, ServerUnreachable, problem_of
+from api.client.errors import RETRIES, ServerRefused, ServerUnreachable, pause_asked_for, problem_of
 
 MEDIA_TYPES = {
     "csv": "text/csv",
@@ -74,7 +75,7 @@ class Transfers:
     def _answer(self, request: httpx.Request) -> Iterator[httpx.Response]:
         """The answer, its body unread. Raises ServerRefused, and ServerUnreachable when it breaks off, too."""
         try:
-            response = self._http.send(request, stream=True)
+            response = self._opened(request)
             try:
                 if response.is_error:
                     response.read()
@@ -84,6 +85,17 @@ class Transfers:
                 response.close()
         except httpx.TransportError as error:
             raise ServerUnreachable(f"no whole answer from {self.url}: {error or type(error).__name__}") from error
+
+    def _opened(self, request: httpx.Request) -> httpx.Response:
+        """Asked again where the server says when to come back. A body that is read from a file is sent once."""
+        response = self._http.send(request, stream=True)
+        for _ in range(RETRIES):
+            if not isinstance(request.stream, httpx.ByteStream) or (pause := pause_asked_for(response)) is None:
+                break
+            response.close()
+            time.sleep(pause)
+            response = self._http.send(request, stream=True)
+        return response
 
 
 def _write(response: httpx.Response, to: Path | BinaryIO) -> int:
