@@ -11,11 +11,12 @@ from sqlalchemy.orm import Session
 
 from api import bodies, errors, schemas
 from api.auth import is_loopback, refusal
+from api.deps import Slots
 from api.guard import Guard
 from api.limits import Limiter
 from api.routes import health, live, operations, pages, query, queue, sweeps, tokens, transfer, trials, webhooks
 from api.streaming import Hub
-from db.session import make_export_engine, make_reader_engine, make_server_engine, reader_url
+from db.session import make_export_engine, make_lookup_engine, make_reader_engine, make_server_engine, reader_url
 from services.domain.errors import DomainError
 from services.domain.spec import SweepSpec
 from services.sending import Sender
@@ -23,7 +24,7 @@ from services.settings import Settings
 from services.tokens import register
 
 _PATIENCE = timedelta(seconds=20)
-"""With locks that others hold; then the answer is 503."""
+"""With locks that others hold, and with what a read takes; then the answer is 503."""
 
 _BODIES = (
     SweepSpec,
@@ -69,10 +70,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.engine = make_server_engine(settings.database_url, patience=_PATIENCE)
+    app.state.lookups = make_lookup_engine(settings.database_url, patience=_PATIENCE)
     app.state.exporter = make_export_engine(settings.database_url)
     app.state.reader = make_reader_engine(
         settings.reader_url or reader_url(settings.database_url, password=settings.reader_password)
     )
+    app.state.slots = Slots()
     app.state.limiter = Limiter(rate=settings.rate, in_flight=settings.queries)
     errors.install(app)
     any_host = not settings.allowed_hosts and not is_loopback(settings.host)
@@ -99,6 +102,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     sender.stop()
     await app.state.hub.close()
     app.state.engine.dispose()
+    app.state.lookups.dispose()
     app.state.exporter.dispose()
     app.state.reader.dispose()
 

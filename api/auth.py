@@ -8,12 +8,9 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import Depends, HTTPException, Request
-from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from sqlalchemy import Engine
-from sqlalchemy.orm import Session
 
-from api.deps import Id
+from api.deps import Id, looked_up
 from api.limits import Limiter
 from services import owners, tokens
 from services.domain.access import ANYONE, Caller, Scope
@@ -35,7 +32,9 @@ async def identify(request: Request, given: Annotated[HTTPAuthorizationCredentia
         limiter.admit(address)
         return ANYONE
     limiter.require_room(address)
-    known = await run_in_threadpool(_holder, request.app.state.engine, given.credentials) if given else None
+    known = None
+    if given is not None:
+        known = await looked_up(request, lambda session: tokens.authenticate(session, given.credentials))
     if known is None:
         limiter.admit(address)
         raise HTTPException(401, "A valid token is needed", headers={"WWW-Authenticate": "Bearer"})
@@ -66,16 +65,14 @@ class Needs:
             raise Forbidden(f"this needs a token with the scope {self.scope}")
 
 
-def own_sweep(request: Request, sweep_id: Id, caller: Identified) -> None:
+async def own_sweep(request: Request, sweep_id: Id, caller: Identified) -> None:
     """Refuses with 403 callers who are neither owners of the sweep nor admins."""
-    with Session(request.app.state.engine) as session:
-        owners.require_sweep(session, caller, sweep_id)
+    await looked_up(request, lambda session: owners.require_sweep(session, caller, sweep_id))
 
 
-def own_trial(request: Request, trial_id: Id, caller: Identified) -> None:
+async def own_trial(request: Request, trial_id: Id, caller: Identified) -> None:
     """The same for the sweep of the trial."""
-    with Session(request.app.state.engine) as session:
-        owners.require_trial(session, caller, trial_id)
+    await looked_up(request, lambda session: owners.require_trial(session, caller, trial_id))
 
 
 async def one_of_few(request: Request, caller: Identified) -> AsyncIterator[None]:
@@ -113,8 +110,3 @@ def is_loopback(host: str) -> bool:
 
 def _address(request: Request) -> str | None:
     return request.client.host if request.client else None
-
-
-def _holder(engine: Engine, token: str) -> Caller | None:
-    with Session(engine) as session, session.begin():
-        return tokens.authenticate(session, token)

@@ -1,13 +1,14 @@
 """What endpoints depend on: sessions, which commit here and nowhere else, the reader's engine, ids and cursors."""
 
+import asyncio
 import base64
-from collections.abc import AsyncIterator
-from typing import Annotated
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Annotated, Protocol, TypeVar
 
 from fastapi import Depends, Header, HTTPException, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BeforeValidator
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session
 
 from services import tokens
@@ -16,27 +17,56 @@ from services.failpoints import reach
 MAX_ID = 2**63 - 1
 
 
+class _Numbered(Protocol):
+    @property
+    def id(self) -> int: ...
+
+
+Row = TypeVar("Row", bound=_Numbered)
+Result = TypeVar("Result")
+
+
+class Slots(asyncio.Semaphore):
+    """So many requests use the database at once; the others wait here, where they hold neither thread nor connection.
+
+    There are more threads, and more connections, than slots: who has one never waits for who waits.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(18)
+
+
+async def looked_up(request: Request, look: Callable[[Session], Result]) -> Result:
+    """What is found in the database before the endpoint's own session begins."""
+
+    def found() -> Result:
+        with Session(request.app.state.engine) as session, session.begin():
+            return look(session)
+
+    async with request.app.state.slots:
+        return await run_in_threadpool(found)
+
+
 async def transaction(request: Request) -> AsyncIterator[Session]:
     """A session whose transaction commits when the endpoint has answered, and rolls back when it raised.
 
-    The events written in it name the caller. Where nothing is changed there is nothing to commit: each statement is a
-    transaction of its own.
+    The events written in it name the caller. What only reads has nothing to commit, and another engine.
     """
-    engine: Engine = request.app.state.engine
-    if request.method == "GET":
-        with Session(engine.execution_options(isolation_level="AUTOCOMMIT")) as session:
-            yield session
-        return
-    with Session(engine) as session:
-        try:
-            caller = getattr(request.state, "caller", None)
+    async with request.app.state.slots:
+        if request.method == "GET":
+            with Session(request.app.state.lookups) as session:
+                yield session
+            return
+        caller = getattr(request.state, "caller", None)
+        with Session(request.app.state.engine) as session:
             if caller is not None:
-                await run_in_threadpool(tokens.act_as, session, caller)
-            yield session
-        except BaseException:
-            await run_in_threadpool(session.rollback)
-            raise
-        await run_in_threadpool(session.commit)
+                event.listen(session, "after_begin", lambda _session, _begun, held: tokens.act_as(held, caller))
+            try:
+                yield session
+            except BaseException:
+                await run_in_threadpool(session.rollback)
+                raise
+            await run_in_threadpool(session.commit)
     reach("request.after_commit")
 
 
@@ -73,6 +103,11 @@ def _digits(text: str) -> str:
     if not (text.isascii() and text.isdigit()):
         raise ValueError("a whole number is written in digits")
     return text
+
+
+def cut(rows: Sequence[Row], limit: int) -> tuple[Sequence[Row], str | None]:
+    """A page of rows that were read one beyond its limit, and the cursor of the next one, None on the last."""
+    return (rows[:limit], make_cursor(rows[limit - 1].id)) if len(rows) > limit else (rows, None)
 
 
 def make_cursor(last_id: int) -> str:

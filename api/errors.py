@@ -8,7 +8,8 @@ from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import InterfaceError, OperationalError
+from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -124,8 +125,18 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(OperationalError)
     @app.exception_handler(InterfaceError)
     @app.exception_handler(PoolTimeout)
-    def database_away(_request: Request, _error: Exception) -> JSONResponse:
+    def database_away(_request: Request, error: Exception) -> JSONResponse:
+        if isinstance(error, DBAPIError) and isinstance(error.orig, QueryCanceled):
+            return _away("this took too long to read")
+        if isinstance(error, DBAPIError) and isinstance(error.orig, LockNotAvailable | DeadlockDetected):
+            return _away("another request is in the way")
         return _away("the database cannot be reached")
+
+    @app.exception_handler(InternalError)
+    def database_refuses(request: Request, error: InternalError) -> JSONResponse:
+        if error.connection_invalidated:  # it ended a transaction that had rested for too long
+            return _away("this took too long")
+        return unexpected(request, error)
 
     @app.exception_handler(Exception)
     def unexpected(request: Request, error: Exception) -> JSONResponse:

@@ -50,10 +50,10 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
-        refused = self._refusal(scope["headers"])
+        refused = self._refusal(scope["method"], scope["headers"])
         await (problem(*refused) if refused else self._app)(scope, receive, send_guarded)
 
-    def _refusal(self, headers: list[tuple[bytes, bytes]]) -> tuple[int, str] | None:
+    def _refusal(self, method: str, headers: list[tuple[bytes, bytes]]) -> tuple[int, str] | None:
         if len(headers) > _MAX_HEADERS or sum(len(name) + len(value) for name, value in headers) > _MAX_HEADER_BYTES:
             return 431, f"At most {_MAX_HEADERS} headers of together {_MAX_HEADER_BYTES:,} bytes"
         counted = Counter(name for name, _ in headers if name in _SINGLE)
@@ -61,7 +61,18 @@ class Guard:
             return 400, f"The header {twice[0]} stands more than once"
         if self._hosts is not None and _host_of(headers) not in self._hosts:
             return 400, "This server does not answer to that name; see ALIGNSWEEP_ALLOWED_HOSTS"
+        if method not in ("GET", "HEAD", "OPTIONS") and _is_foreign(headers):
+            return 403, "Pages of other origins may change nothing here"
         return None
+
+
+def _is_foreign(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Whether a browser says that a page of another origin asks. Other clients say nothing of the kind."""
+    said = dict(headers)
+    if (site := said.get(b"sec-fetch-site")) is not None:
+        return site not in (b"same-origin", b"none")
+    origin = said.get(b"origin")
+    return origin is not None and origin.partition(b"://")[2] != said.get(b"host")
 
 
 def _host_of(headers: list[tuple[bytes, bytes]]) -> str | None:

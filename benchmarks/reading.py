@@ -7,13 +7,11 @@ while a dispatcher records. The targets stand beside the figures.
 
 import argparse
 import json
-import logging
 import os
 import random
 import signal
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,12 +26,11 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 import psycopg
-import structlog
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from benchmarks.databases import Server
-from benchmarks.dispatching import OF_64, TTL, submit
+from benchmarks.dispatching import OF_64, TTL, submit, together
 from benchmarks.queueing import analyze
 from benchmarks.service import serve
 from benchmarks.simulated import Script, SimulatedExecutor
@@ -226,15 +223,11 @@ def api_reads(url: str, folder: Path, sweep: Load, waiting: int, rate: int, seco
     found: dict[str, Any] = {}
     with serve(url, folder) as (address, _):
         found["quiet"] = _at_rate(address, sweep, waiting, rate, seconds)
-        stop = threading.Event()
-        recorded: list[float] = []
-        dispatcher = threading.Thread(target=_record, args=(url, folder, stop, recorded))
-        dispatcher.start()
-        time.sleep(2)
-        found["during ingest (target p99 150)"] = _at_rate(address, sweep, waiting, rate, seconds)
-        stop.set()
-        dispatcher.join()
-    return {**found, "rows/s recorded meanwhile": round(recorded[0])}
+        with ThreadPoolExecutor(1) as aside:
+            recorded = aside.submit(together, 1, _record, url, folder, seconds + 10)
+            time.sleep(5)  # it has begun by now
+            found["during ingest (target p99 150)"] = _at_rate(address, sweep, waiting, rate, seconds)
+    return {**found, "rows/s recorded meanwhile": round(recorded.result()[0])}
 
 
 def _at_rate(address: str, sweep: Load, waiting: int, rate: int, seconds: float) -> dict[str, Any]:
@@ -264,19 +257,19 @@ def _at_rate(address: str, sweep: Load, waiting: int, rate: int, seconds: float)
     return {**_percentiles(times), "reads/s": round(len(times) / took)}
 
 
-def _record(url: str, folder: Path, stop: threading.Event, recorded: list[float]) -> None:
+def _record(_gate: object, url: str, folder: Path, seconds: float) -> float:
+    """A dispatcher in a process of its own, for so long. Returns rows per second."""
     engine = make_dispatcher_engine(url, ttl=TTL)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     executor = SimulatedExecutor(4, Script(chunks=8, points=8, layers=4, duration=timedelta(seconds=2)))
     dispatcher = Dispatcher(engine=engine, executor=executor, store=Store(str(folder / "store")), ttl=TTL)
-    rows = text("SELECT coalesce(sum(rows), 0) FROM packs")
     started = time.perf_counter()
-    while not stop.is_set():
+    while (took := time.perf_counter() - started) < seconds:
         time.sleep(dispatcher.tick().total_seconds())
     with engine.connect() as connection:
-        recorded.append(float(connection.execute(rows).scalar_one()) / (time.perf_counter() - started))
+        rows = float(connection.execute(text("SELECT coalesce(sum(rows), 0) FROM packs")).scalar_one())
     dispatcher.drain(timedelta(0))
     engine.dispose()
+    return rows / took
 
 
 def sizes(url: str) -> dict[str, str]:

@@ -36,8 +36,18 @@ def make_engine(url: str, *, longest_pause: timedelta = timedelta(seconds=30)) -
 
 
 def make_server_engine(url: str, *, patience: timedelta) -> Engine:
-    """The same for requests, which neither wait for another's lock nor rest within a transaction for longer."""
-    return _owner_engine(url, checked=True, lock_timeout=patience, idle_in_transaction_session_timeout=patience)
+    """The same for requests that change something, which wait for another's lock for no longer.
+
+    Connections that a rush has opened stay for the next one: to open one takes longer than most answers.
+    """
+    timeouts = {"lock_timeout": patience, "idle_in_transaction_session_timeout": timedelta(minutes=2)}
+    return _owner_engine(url, checked=True, at_rest=20, **timeouts)
+
+
+def make_lookup_engine(url: str, *, patience: timedelta) -> Engine:
+    """The same for requests that read: each statement is a transaction of its own, and ends within so long."""
+    engine = _owner_engine(url, checked=True, at_rest=20, statement_timeout=patience)
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 def make_dispatcher_engine(url: str, *, ttl: timedelta) -> Engine:
@@ -48,13 +58,13 @@ def make_dispatcher_engine(url: str, *, ttl: timedelta) -> Engine:
     return _owner_engine(url, checked=False, lock_timeout=ttl / 6, idle_in_transaction_session_timeout=ttl)
 
 
-def _owner_engine(url: str, *, checked: bool, **timeouts: timedelta) -> Engine:
-    """`timeouts`: settings of PostgreSQL."""
+def _owner_engine(url: str, *, checked: bool, at_rest: int = 5, **timeouts: timedelta) -> Engine:
+    """Twenty connections at most, of which so many stay open. `timeouts`: settings of PostgreSQL."""
     options = [f"-c {name}={round(time.total_seconds() * 1000)}" for name, time in timeouts.items()]
     return create_engine(
         _psycopg_url(url),
-        pool_size=5,
-        max_overflow=15,
+        pool_size=at_rest,
+        max_overflow=20 - at_rest,
         pool_pre_ping=checked,
         pool_timeout=5,
         hide_parameters=True,

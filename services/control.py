@@ -93,12 +93,12 @@ _REOPEN_SWEEP = text("""
 """)
 
 
-def pause(session: Session, sweep_id: int) -> SweepSummary:
+def pause(session: Session, sweep_id: int, why: str = "paused by its owner") -> SweepSummary:
     """Claim nothing more of the sweep; what runs, runs to its next checkpoint or its end. Repeatable.
 
     Raises NotFound, and Conflict when the sweep is over; so for the actions below.
     """
-    return _transition(session, _PAUSE, sweep_id, SweepState.PAUSED, "paused", why="paused by its owner")
+    return _transition(session, _PAUSE, sweep_id, SweepState.PAUSED, "paused", why=why)
 
 
 def resume(session: Session, sweep_id: int) -> SweepSummary:

@@ -9,6 +9,7 @@ import random
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from time import monotonic
@@ -18,12 +19,12 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import sessionmaker
 
-from services import presence, queue
+from services import control, presence, queue
 from services.comparisons import compare_next
-from services.domain.errors import NotFound, StoreUnavailable
+from services.domain.errors import Conflict, NotFound, StoreUnavailable, Unclaimable
 from services.domain.ports import ONE_CPU, Executor, PackOrder
 from services.failpoints import reach
-from services.recording import Recorder, is_away, is_contended
+from services.recording import Recorder, is_away, is_contended, passes
 from services.rollups import roll_up_next
 from services.store import SHELVES, Store
 from services.tidying import analyze_traces, tidy
@@ -35,6 +36,7 @@ _WATCHFUL = timedelta(milliseconds=50)
 _IDLE = timedelta(milliseconds=250)
 _OUTAGE = timedelta(seconds=1)
 _DRAIN = timedelta(seconds=10)
+_DRAINS = 3
 _TIDY = timedelta(minutes=1)
 _LOOK = timedelta(seconds=1)
 """How often work that can wait is looked for, while there is none."""
@@ -99,12 +101,16 @@ class Dispatcher:
 
         The executor is closed by its owner. Without the database nothing is given back: the leases expire.
         """
-        try:
-            self._give_back(patience)
-        except SQLAlchemyError as error:
-            if not is_away(error):
-                raise
-            _log.warning("database unavailable", error=str(error).splitlines()[0])
+        for _ in range(_DRAINS):
+            try:
+                self._give_back(patience)
+            except SQLAlchemyError as error:
+                if not passes(error):
+                    raise
+                _log.warning("not given back", error=str(error).splitlines()[0])
+                if is_contended(error):
+                    continue
+            return
 
     def _give_back(self, patience: timedelta) -> None:
         self._draining = True
@@ -180,9 +186,15 @@ class Dispatcher:
             capacity = self.executor.capacity(wanted.resources)
             while self.executor.has_room(wanted.resources):
                 self._keep_leases()  # many workers take their time
-                with self._sessions.begin() as session:
-                    claim = queue.claim(session, wanted, dispatcher=self.name, capacity=capacity, ttl=self.ttl)
-                    reach("claim.before_commit")
+                try:
+                    with self._sessions.begin() as session:
+                        claim = queue.claim(session, wanted, dispatcher=self.name, capacity=capacity, ttl=self.ttl)
+                        reach("claim.before_commit")
+                except Unclaimable as error:
+                    _log.error("sweep paused", sweep=error.sweep_id, error=str(error))
+                    with suppress(Conflict), self._sessions.begin() as session:
+                        control.pause(session, error.sweep_id, str(error))
+                    continue
                 reach("claim.after_commit")
                 if claim is None:
                     break

@@ -13,11 +13,14 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from services import endings, measurements
 from services import queue_sql as sql
+from services.domain.errors import Unclaimable
 from services.domain.ports import PackOrder, Resources
 from services.domain.results import Chunk, Provenance
 from services.domain.spec import TrialConfig, TrialSpec, canonical_json
@@ -89,39 +92,17 @@ def claim(session: Session, wanted: Waiting, *, dispatcher: str, capacity: int, 
     """Lease the next pack for a worker of this kind, or None when nothing is due.
 
     `capacity`: how many packs can run at once; a sweep is divided evenly among so many. What an earlier
-    attempt measured goes, except up to the checkpoint from which a trial goes on.
+    attempt measured goes, except up to the checkpoint from which a trial goes on. Raises Unclaimable, which ends the
+    transaction.
     """
-    resources = wanted.resources
-    kind = {"cpu": resources.cpu, "gpu": resources.gpu}
+    kind = {"cpu": wanted.resources.cpu, "gpu": wanted.resources.gpu}
     turn = _whose_turn(session, kind)
     if turn is None:
         return None
-    head, room = turn
-    first = _configs(session, {head.group_id})
-    limit = pack_limit(first[head.group_id], resources)
-    size = min(spread(wanted.total, wanted.unfinished, capacity, limit), head.pack_limit or limit, room or limit)
-    chosen = session.execute(
-        sql.CLAIM,
-        {
-            **kind,
-            "sweep": head.sweep_id,
-            "owner": head.owner,
-            "pack_key": head.pack_key,
-            "size": size,
-            "dispatcher": dispatcher,
-            "ttl": ttl,
-        },
-    ).all()
-    if not chosen:  # paused or cancelled in this very moment
-        return None
-    pack_id, ids = chosen[0].pack_id, [row.id for row in chosen]
-    retried = [row.id for row in chosen if row.is_retry]
-    checkpoints = _checkpoints(session, retried)
-    measurements.take_back(session, {id_: checkpoints[id_].step if id_ in checkpoints else -1 for id_ in retried})
-    configs = {**first, **_configs(session, {row.group_id for row in chosen} - first.keys())}
-    trials = [TrialSpec(config=configs[row.group_id], seed=row.seed) for row in chosen]
-    order = PackOrder(pack_id=pack_id, trial_ids=ids, trials=trials, resources=resources)
-    return Claim(order=order, sweeps=sorted({row.sweep_id for row in chosen}), checkpoints=checkpoints)
+    try:
+        return _claim(session, wanted, *turn, dispatcher=dispatcher, capacity=capacity, ttl=ttl)
+    except (IntegrityError, ValidationError) as error:
+        raise Unclaimable(turn[0].sweep_id, str(error).splitlines()[0]) from error
 
 
 def restart(session: Session, pack_id: int, trials: Collection[int]) -> None:
@@ -241,6 +222,38 @@ def clear_checkpoints(session: Session) -> list[str]:
 def packs_of_paused_sweeps(session: Session, packs: Collection[int]) -> list[int]:
     """Of these packs, those that train for a sweep that is paused."""
     return list(session.execute(sql.PACKS_OF_PAUSED, {"packs": list(packs)}).scalars()) if packs else []
+
+
+def _claim(
+    session: Session, wanted: Waiting, head: Any, room: int | None, *, dispatcher: str, capacity: int, ttl: timedelta
+) -> Claim | None:
+    resources = wanted.resources
+    kind = {"cpu": resources.cpu, "gpu": resources.gpu}
+    first = _configs(session, {head.group_id})
+    limit = pack_limit(first[head.group_id], resources)
+    size = min(spread(wanted.total, wanted.unfinished, capacity, limit), head.pack_limit or limit, room or limit)
+    chosen = session.execute(
+        sql.CLAIM,
+        {
+            **kind,
+            "sweep": head.sweep_id,
+            "owner": head.owner,
+            "pack_key": head.pack_key,
+            "size": size,
+            "dispatcher": dispatcher,
+            "ttl": ttl,
+        },
+    ).all()
+    if not chosen:  # paused or cancelled in this very moment
+        return None
+    pack_id, ids = chosen[0].pack_id, [row.id for row in chosen]
+    retried = [row.id for row in chosen if row.is_retry]
+    checkpoints = _checkpoints(session, retried)
+    measurements.take_back(session, {id_: checkpoints[id_].step if id_ in checkpoints else -1 for id_ in retried})
+    configs = {**first, **_configs(session, {row.group_id for row in chosen} - first.keys())}
+    trials = [TrialSpec(config=configs[row.group_id], seed=row.seed) for row in chosen]
+    order = PackOrder(pack_id=pack_id, trial_ids=ids, trials=trials, resources=resources)
+    return Claim(order=order, sweeps=sorted({row.sweep_id for row in chosen}), checkpoints=checkpoints)
 
 
 def _whose_turn(session: Session, kind: dict[str, float]) -> tuple[Any, int | None] | None:

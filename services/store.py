@@ -57,6 +57,11 @@ class Store:
             raise NotFound("intact document", name)
         return content
 
+    def has(self, name: str) -> bool:
+        """Whether there is a document of this hash. Raises StoreUnavailable."""
+        with _translated():
+            return bool(self._files.exists(self._path(name)))
+
     def delete(self, name: str) -> None:
         """Remove the document of this hash, if it is there. Raises StoreUnavailable."""
         with _translated(), suppress(FileNotFoundError):

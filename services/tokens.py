@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, or_, select, text, update
+from sqlalchemy import Connection, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -109,9 +109,9 @@ def authenticate(session: Session, token: str) -> Caller | None:
     return Caller(owner=owner, token_id=token_id, scopes=frozenset(map(Scope, scopes)))
 
 
-def act_as(session: Session, caller: Caller) -> None:
+def act_as(connection: Connection, caller: Caller) -> None:
     """Events of this transaction name the caller."""
-    session.execute(_ACT, {"actor": caller.owner or ""})
+    connection.execute(_ACT, {"actor": caller.owner or ""})
 
 
 def _active() -> Any:

@@ -352,6 +352,15 @@ CONNECTIONS = [
     raw("two Hosts", 400, "not HTTP", request("GET", "/api/v1/sweeps", ["Host: evil.example"])),
     raw("another Host", 400, "does not answer to that name", b"GET /healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n"),
     raw("no Host", 400, "not HTTP", b"GET /healthz HTTP/1.1\r\n\r\n"),
+    *[
+        ask("a page of another origin", "/api/v1/sweeps/1/cancel", 403, "other origins", method="POST", also=said)
+        for said in (
+            ["Sec-Fetch-Site: cross-site"],
+            ["Sec-Fetch-Site: same-site"],
+            ["Origin: http://evil.example"],
+            ["Origin: null"],
+        )
+    ],
     raw("headers that do not end", 408, "did not come in time", b"GET /healthz HTTP/1.1\r\n", b"Host: 127.0.0.1\r\n"),
     raw("a body that does not end", 408, "in time", request("POST", "/api/v1/sweeps", [_JSON], b"{", 10_000), b'"a'),
     raw("gone in the middle of a body", 0, "", request("POST", "/api/v1/sweeps", [_JSON], b'{"name"', 13), gone=True),

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from api import bodies, schemas
 from api.auth import OWN_SWEEP, READ, SUBMIT, Owner
 from api.body import body_of, document, located, validated
-from api.deps import CursorId, Id, IdempotencyKey, Limit, Transaction, make_cursor
+from api.deps import CursorId, Id, IdempotencyKey, Limit, Transaction, cut
 from api.errors import DOCUMENTED
 from api.etags import etag, expected_versions, is_known
 from api.lists import SweepQuery, TrialQuery, sweep_page, trial_page
@@ -181,10 +181,9 @@ def clone(
 @router.get("/{sweep_id}/events", operation_id="list_sweep_events", response_model=schemas.EventPage)
 def events(sweep_id: Id, session: Transaction, cursor: CursorId, limit: Limit = 100) -> Response:
     """What happened, in order."""
-    found = results.events(session, sweep_id, after=cursor, limit=limit)
-    items = [schemas.Event.model_validate(event) for event in found]
-    next_cursor = make_cursor(items[-1].id) if len(items) == limit else None
-    return schemas.EventPage(items=items, next_cursor=next_cursor).sent()
+    found = results.events(session, sweep_id, after=cursor, limit=limit + 1)
+    shown, following = cut([schemas.Event.model_validate(event) for event in found], limit)
+    return schemas.EventPage(items=list(shown), next_cursor=following).sent()
 
 
 @router.get("/{sweep_id}/trials", operation_id="list_trials", response_model=schemas.TrialPage | schemas.SparsePage)

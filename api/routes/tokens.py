@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends
 from api import bodies, schemas
 from api.auth import ADMIN
 from api.body import body_of, document, validated
-from api.deps import CursorId, Id, Limit, Transaction, make_cursor
+from api.deps import CursorId, Id, Limit, Transaction, cut
 from services import tokens
 
 router = APIRouter(prefix="/tokens", tags=["tokens"], dependencies=[ADMIN])
@@ -28,8 +28,8 @@ def create(body: Annotated[object, Depends(document)], session: Transaction) -> 
 @router.get("", operation_id="list_tokens")
 def page(session: Transaction, cursor: CursorId, limit: Limit = 100) -> schemas.TokenPage:
     """Tokens, the newest first, with those that no longer hold."""
-    items = [schemas.Token.model_validate(token) for token in tokens.page(session, before=cursor, limit=limit)]
-    return schemas.TokenPage(items=items, next_cursor=make_cursor(items[-1].id) if len(items) == limit else None)
+    shown, following = cut(tokens.page(session, before=cursor, limit=limit + 1), limit)
+    return schemas.TokenPage(items=[schemas.Token.model_validate(token) for token in shown], next_cursor=following)
 
 
 @router.delete("/{token_id}", operation_id="revoke_token")

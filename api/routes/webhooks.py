@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from api import bodies, schemas
 from api.auth import SUBMIT, Owner
 from api.body import body_of, document, validated
-from api.deps import CursorId, Id, Limit, Transaction, make_cursor
+from api.deps import CursorId, Id, Limit, Transaction, cut
 from services import webhooks
 from services.domain.states import DeliveryState
 
@@ -58,9 +58,10 @@ def deliveries(
     state: DeliveryState | None = None,
 ) -> schemas.DeliveryPage:
     """What it was told and is to be told, the newest first."""
-    found = webhooks.deliveries(session, webhook_id, owner, before=cursor, limit=limit, state=state)
-    items = [schemas.Delivery.model_validate(delivery) for delivery in found]
+    found = webhooks.deliveries(session, webhook_id, owner, before=cursor, limit=limit + 1, state=state)
+    shown, following = cut(found, limit)
+    items = [schemas.Delivery.model_validate(delivery) for delivery in shown]
     for item in items:
         if item.state is not DeliveryState.WAITING:
             item.next_attempt_at = None
-    return schemas.DeliveryPage(items=items, next_cursor=make_cursor(items[-1].id) if len(items) == limit else None)
+    return schemas.DeliveryPage(items=items, next_cursor=following)

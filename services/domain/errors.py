@@ -100,6 +100,14 @@ class DataUnavailable(DomainError):
     """A data set is not on this machine. The trial fails with reason `user_error`: a retry cannot help."""
 
 
+class Unclaimable(DomainError):
+    """Trials of this sweep cannot be handed to a worker, now or later."""
+
+    def __init__(self, sweep_id: int, why: str) -> None:
+        super().__init__(f"trials of sweep {sweep_id} cannot be claimed: {why}")
+        self.sweep_id = sweep_id
+
+
 class StoreUnavailable(DomainError):
     """The store of snapshots and checkpoints cannot be reached, or has no room. It may come back."""
 

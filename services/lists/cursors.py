@@ -25,7 +25,7 @@ class Place:
 
 def make(session: Session, place: Place, asked: object) -> str:
     """The cursor of the page that follows this row in the answer to this question."""
-    payload = json.dumps([place.key, place.id]).encode()
+    payload = json.dumps([place.key, place.id], ensure_ascii=False).encode()
     return base64.urlsafe_b64encode(_mac(session, payload, asked) + payload).decode()
 
 

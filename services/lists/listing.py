@@ -119,7 +119,7 @@ def rows(session: Session, noun: Noun, ids: Sequence[int], names: Sequence[str])
 
 
 def _cursor(session: Session, row: Any, asked: object) -> str:
-    if row.key is not None and len(row.key) > _MAX_KEY:
+    if row.key is not None and len(row.key.encode()) > _MAX_KEY:
         raise _invalid("sort", "not_sortable", "some values are too long to sort by")
     return cursors.make(session, cursors.Place(key=row.key, id=row.id), asked)
 

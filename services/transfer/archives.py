@@ -63,10 +63,13 @@ class Member:
 
 def archive(engine: Engine, store: Store, sweep_id: int, *, snapshots: bool) -> Stream:
     """The sweep as a zip, with the documents of its snapshots if asked for. Raises NotFound, DatabaseUnavailable, and
-    Conflict while the sweep is not over."""
+    Conflict while the sweep is not over, or where snapshots are asked for that were not imported with it."""
 
     def blocks(connection: psycopg.Connection) -> Blocks:
         name, spec, revision = _finished(connection, sweep_id)
+        documents = _documents(connection, sweep_id) if snapshots else []
+        if missing := sum(not store.has(sha256) for sha256 in documents):
+            raise Conflict(f"{missing} of the {len(documents)} snapshots of sweep {sweep_id} are not here", allowed=[])
         outbox = Outbox()
         with zipfile.ZipFile(outbox, "w") as zipped:
             members = [_put(zipped, SPEC, _pretty(spec))]
@@ -74,7 +77,7 @@ def archive(engine: Engine, store: Store, sweep_id: int, *, snapshots: bool) -> 
             yield outbox.take()
             for part in PARTS:
                 members.append((yield from _table(connection, zipped, outbox, part, sweep_id)))
-            for sha256 in _documents(connection, sweep_id) if snapshots else ():
+            for sha256 in documents:
                 members.append(_put(zipped, f"{DOCUMENTS}{sha256}.safetensors", store.get(sha256)))
                 yield outbox.take()
             manifest = {

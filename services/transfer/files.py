@@ -107,13 +107,15 @@ class ArchiveFile:
         count = 0
         for batch in file.iter_batches(_ROWS_AT_ONCE):
             count += batch.num_rows
+            if count > self.rows(name):
+                break
             self._count(name, batch)
             yield pa.RecordBatch.from_arrays(
                 [_plain(column) for column in batch.columns],
                 names=batch.schema.names,
             )
         if count != self.rows(name):
-            raise InvalidArchive(f"{name} has {count} rows, not {self.rows(name)}")
+            raise InvalidArchive(f"{name} has not the {self.rows(name)} rows that the manifest promises")
 
     def _count(self, name: str, batch: pa.RecordBatch) -> None:
         """Add up what the rows unfold to, before they do."""

@@ -23,7 +23,15 @@ from services import sweeps
 from services.domain.errors import InvalidArchive
 from services.domain.labels import Notes, Tags
 from services.domain.ports import Resources
-from services.domain.spec import MAX_TRIALS_PER_SWEEP, SweepSpec, TrialConfig, content_hash
+from services.domain.schedule import total_steps
+from services.domain.spec import (
+    MAX_SEED,
+    MAX_STEPS_PER_TRIAL,
+    MAX_TRIALS_PER_SWEEP,
+    SweepSpec,
+    TrialConfig,
+    content_hash,
+)
 from services.domain.spec.base import Name
 from services.domain.states import OPEN_SWEEPS, PackState, SweepState, TrialState
 from services.packing import pack_key
@@ -39,6 +47,8 @@ from services.transfer.streams import driver_of
 _TRIALS_OVER = pa.array([state for state in TrialState if state not in (TrialState.QUEUED, TrialState.RUNNING)])
 _PACKS_OVER = pa.array([state for state in PackState if state is not PackState.RUNNING])
 
+_SPEC_BYTES = 2**22
+
 _TAKE_IDS = "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)"
 
 
@@ -51,6 +61,9 @@ def store_archive(
     InvalidSpec, StoreUnavailable.
     """
     with ArchiveFile.open(path, limit=limit) as archive:
+        # Before the transaction, which may not rest for so long. What is refused leaves documents that no row names.
+        for document in archive.documents():
+            store.put(document)
         # Two imports of one archive take turns, as submits under one key do.
         session.execute(
             text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": archive.content_sha256}
@@ -58,18 +71,20 @@ def store_archive(
         same = select(Import.sweep_id).where(Import.content_sha256 == archive.content_sha256)
         if (earlier := session.scalars(same).one_or_none()) is not None:
             return sweeps.get(session, earlier), False
+        if archive.members[SPEC].bytes > _SPEC_BYTES:
+            raise InvalidArchive(f"the spec has more than {_SPEC_BYTES:,} bytes")
         spec = parse(json.loads(archive.read(SPEC)))
         sweep_id = _insert_sweep(session, archive, spec, owner)
         _Rows(driver_of(session.connection()), archive, spec, sweep_id, owner).store()
         session.execute(COUNT_ENDS, {"sweep": sweep_id})
-        for document in archive.documents():
-            store.put(document)
         session.add(Import(sweep_id=sweep_id, content_sha256=archive.content_sha256))
         session.flush()
         return sweeps.get(session, sweep_id), True
 
 
 def _insert_sweep(session: Session, archive: ArchiveFile, spec: SweepSpec, owner: str | None) -> int:
+    if archive.rows("tables/sweeps.parquet") != 1:
+        raise InvalidArchive("the table of sweeps is not that of one sweep")
     rows = [row for batch in archive.batches("tables/sweeps.parquet") for row in batch.to_pylist()]
     if len(rows) != 1 or rows[0].keys() - set(PARTS[0].columns):
         raise InvalidArchive("the table of sweeps is not that of one sweep")
@@ -159,7 +174,13 @@ class _Rows:
         """Columns that are this database's own."""
         match part.table:
             case "trials":
-                return {"pack_key": pa.array(self._pack_keys).take(batch.column("group_position"))}
+                count = batch.num_rows
+                return {
+                    "pack_key": pa.array(self._pack_keys).take(batch.column("group_position")),
+                    "max_attempts": pa.repeat(pa.scalar(self.spec.retries.max_attempts), count),
+                    "pack_limit": pa.nulls(count, pa.int64()),
+                    "crashes_alone": pa.repeat(pa.scalar(0), count),
+                }
             case "packs":  # as if all its trials had been of this sweep
                 [owners] = self.connection.execute("SELECT ARRAY[%s::text]::text", [self.owner]).fetchone() or ()
                 shares = pc.binary_join_element_wise("{", batch.column("size").cast(pa.string()), "}", "")
@@ -176,11 +197,18 @@ class _Rows:
                 sound = _are_positions(columns["position"], first)
                 self._check_configurations(columns)
             case "trials":
-                sound = _are_positions(columns["position"], first) and _all_in(columns["state"], _TRIALS_OVER)
+                sound = (
+                    _are_positions(columns["position"], first)
+                    and _all_in(columns["state"], _TRIALS_OVER)
+                    and _all_within(columns["seed"], 0, MAX_SEED)
+                    and _all_within(columns["attempts"], 0, self.spec.retries.max_attempts)
+                )
             case "packs":
                 sound = _all_in(columns["state"], _PACKS_OVER)
             case "attempts":
-                sound = columns["finished_at"].null_count == 0
+                sound = columns["finished_at"].null_count == 0 and _all_objects(columns["provenance"])
+            case "events":
+                sound = _all_objects(columns["detail"])
             case _:
                 sound = True
         if not sound:
@@ -190,9 +218,11 @@ class _Rows:
         resources = Resources(cpu=float(self.spec.resources.cpu), gpu=float(self.spec.resources.gpu))
         for config in columns["config"].to_pylist():
             try:
-                TrialConfig.model_validate_json(config)
+                steps = total_steps(TrialConfig.model_validate_json(config))
             except ValidationError as error:
                 raise InvalidArchive(f"a configuration is not valid here: {error}") from None
+            if steps > MAX_STEPS_PER_TRIAL:
+                raise InvalidArchive(f"a configuration asks for {steps:,} updates")
             self._pack_keys.append(pack_key(json.loads(config), resources))
 
     def _store_parameters(self, part: Part) -> None:
@@ -218,3 +248,14 @@ def _are_positions(column: pa.Array, first: int) -> bool:
 
 def _all_in(column: pa.Array, words: pa.Array) -> bool:
     return bool(pc.all(pc.is_in(column, words)).as_py())
+
+
+def _all_within(column: pa.Array, least: int, most: int) -> bool:
+    extremes = pc.min_max(column).as_py()
+    return not len(column) or (least <= extremes["min"] and extremes["max"] <= most)
+
+
+def _all_objects(column: pa.Array) -> bool:
+    """Whether all that is there is a JSON object; that it is JSON at all, its column sees to."""
+    texts = pc.utf8_ltrim_whitespace(column.cast(pa.string()).drop_null())
+    return bool(pc.all(pc.starts_with(texts, "{")).as_py() is not False)

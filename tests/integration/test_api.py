@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -183,3 +184,29 @@ def test_the_documentation_needs_no_other_server(client: TestClient) -> None:
         assert len(client.get(f"/docs/{name}").content) > 1000
     assert client.get("/docs/../app.py").status_code == 404
     assert client.get("/docs/redoc.standalone.js").status_code == 422
+
+
+def test_a_rush_of_changes_is_answered(client: TestClient) -> None:
+    """More at once than there are threads, and than there are connections."""
+    paths = [f"/api/v1/sweeps/{ok(client.post('/api/v1/sweeps', json=SPEC), 201)['id']}/priority" for _ in range(10)]
+    with ThreadPoolExecutor(80) as pool:
+        answers = list(pool.map(lambda nth: client.post(paths[nth % 10], json={"priority": nth % 10}), range(240)))
+    assert {answer.status_code for answer in answers} == {200}
+
+
+def test_pages_of_this_server_may_change_things(client: TestClient) -> None:
+    path = f"/api/v1/sweeps/{ok(client.post('/api/v1/sweeps', json=SPEC), 201)['id']}"
+    for said in ({"Sec-Fetch-Site": "same-origin"}, {"Origin": "http://testserver", "Host": "testserver"}):
+        ok(client.post(f"{path}/pause", headers=said))
+    ok(client.get(path, headers={"Sec-Fetch-Site": "cross-site"}))
+    refused(client.post(f"{path}/resume", headers={"Sec-Fetch-Site": "cross-site"}), 403)
+    assert ok(client.get(path))["state"] == "paused"
+
+
+def test_the_last_page_is_known_for_the_last(client: TestClient) -> None:
+    path = f"/api/v1/sweeps/{ok(client.post('/api/v1/sweeps', json=SPEC), 201)['id']}"
+    ok(client.post(f"{path}/pause"))
+    first = ok(client.get(f"{path}/events", params={"limit": 1}))
+    last = ok(client.get(f"{path}/events", params={"limit": 1, "cursor": first["next_cursor"]}))
+    assert [event["kind"] for page in (first, last) for event in page["items"]] == ["sweep.submitted", "sweep.paused"]
+    assert last["next_cursor"] is None

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from sqlalchemy.orm import Session
 from api.app import create_app
 from db.session import make_engine
 from services.store import Store
+from services.transfer import imports
 from tests import queueing
 from tests.conftest import _TEMPLATE, DatabaseServer
 from tests.finished import WEIGHTS, finished_sweep
@@ -127,6 +129,19 @@ def test_weights_travel_if_asked(
     assert Store(str(tmp_path / "elsewhere")).get(name) == WEIGHTS
 
 
+def test_weights_may_follow(
+    client: TestClient, session: Session, store: Store, elsewhere: tuple[TestClient, Engine]
+) -> None:
+    there, _ = elsewhere
+    sweep = finished_sweep(session, store)
+    imported = ok(there.post("/api/v1/archives", content=archived(client, sweep), headers=ZIP), 201)["id"]
+    told = refused(there.get(f"/api/v1/sweeps/{imported}/archive", params={"snapshots": True}), 409)
+    assert "are not here" in told["detail"]
+    whole = archived(client, sweep, snapshots=True)
+    ok(there.post("/api/v1/archives", content=whole, headers=ZIP), 200)
+    assert members(archived(there, imported, snapshots=True)).keys() == members(whole).keys()
+
+
 def test_an_archive_explains_itself(client: TestClient, session: Session, store: Store) -> None:
     held = members(archived(client, finished_sweep(session, store)))
     manifest = json.loads(held["manifest.json"])
@@ -149,6 +164,22 @@ def test_failed_trials_of_an_import_can_be_retried(
     archive = archived(client, finished_sweep(session, store))
     sweep = ok(there.post("/api/v1/archives", content=archive, headers=ZIP), 201)["id"]
     assert ok(there.post(f"/api/v1/sweeps/{sweep}/retry"))["trials"] == {"queued": 1, "succeeded": 7}
+    with Session(other) as there_session:
+        assert len(queueing.claim(there_session).trials) == 1
+
+
+def test_what_the_queue_goes_by_is_not_taken_from_an_archive(
+    client: TestClient, session: Session, store: Store, elsewhere: tuple[TestClient, Engine]
+) -> None:
+    there, other = elsewhere
+
+    def stubborn(held: Members) -> None:
+        for name, value in (("attempts", 0), ("max_attempts", 0), ("pack_limit", 0), ("crashes_alone", 9)):
+            with_column("trials", name, value)(held)
+
+    forged = resealed(archived(client, finished_sweep(session, store)), stubborn)
+    sweep = ok(there.post("/api/v1/archives", content=forged, headers=ZIP), 201)["id"]
+    ok(there.post(f"/api/v1/sweeps/{sweep}/retry"))
     with Session(other) as there_session:
         assert len(queueing.claim(there_session).trials) == 1
 
@@ -197,6 +228,19 @@ def with_column(table: str, name: str, value: Any) -> Callable[[Members], None]:
     return change
 
 
+def with_rows(table: str, count: int) -> Callable[[Members], None]:
+    """The first row of the table so many times."""
+
+    def change(held: Members) -> None:
+        file = f"tables/{table}.parquet"
+        rows = parquet.read_table(io.BytesIO(held[file]))
+        sink = io.BytesIO()
+        parquet.write_table(pa.concat_tables([rows.slice(0, 1)] * count) if count else rows.slice(0, 0), sink)
+        held[file] = sink.getvalue()
+
+    return change
+
+
 def unfolding(held: Members) -> None:
     """A table of a few kB whose text is gigabytes long."""
     rows = parquet.read_table(io.BytesIO(held["tables/events.parquet"])).slice(0, 1)
@@ -232,7 +276,12 @@ def put(name: str, content: bytes) -> Callable[[Members], None]:
         (with_column("trials", "state", "mad"), "not that of a sweep that is over"),
         (with_column("trials", "position", 0), "not that of a sweep that is over"),
         (with_column("trials", "reason", "because"), "damaged"),
+        (with_column("trials", "seed", -1), "not that of a sweep that is over"),
+        (with_column("trials", "attempts", 99), "not that of a sweep that is over"),
         (with_column("packs", "state", "running"), "not that of a sweep that is over"),
+        (with_column("attempts", "provenance", "[]"), "not that of a sweep that is over"),
+        (with_column("events", "detail", " [1]"), "not that of a sweep that is over"),
+        (with_rows("sweeps", 3), "not that of one sweep"),
         (with_column("attempts", "finished_at", None), "not that of a sweep that is over"),
         (with_column("traces", "trial_position", 10**6), "damaged"),
         (with_column("traces", "step", 0), "damaged"),  # one row twice
@@ -247,9 +296,19 @@ def test_a_forged_archive_is_refused_and_nothing_is_stored(
     client: TestClient, session: Session, store: Store, change: Callable[[Members], None], told: str
 ) -> None:
     forged = resealed(archived(client, finished_sweep(session, store, points=2)), change)
-    assert told in refused(client.post("/api/v1/archives", content=forged, headers=ZIP), 422)["detail"]
+    detail = refused(client.post("/api/v1/archives", content=forged, headers=ZIP), 422)["detail"]
+    assert re.search(told, detail), detail
     assert len(ok(client.get("/api/v1/sweeps"))["items"]) == 1
     assert queueing.scalar(session, "SELECT count(*) FROM trials") == 8
+
+
+def test_a_spec_that_is_too_large_is_not_read(
+    client: TestClient, session: Session, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imports, "_SPEC_BYTES", 100)
+    archive = archived(client, finished_sweep(session, store, points=1))
+    told = refused(client.post("/api/v1/archives", content=archive, headers=ZIP), 422)
+    assert "the spec has more than 100 bytes" in told["detail"]
 
 
 def test_a_damaged_or_packed_archive_is_refused(client: TestClient, session: Session, store: Store) -> None:

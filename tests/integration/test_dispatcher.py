@@ -2,6 +2,7 @@
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -377,6 +378,36 @@ def test_a_lock_that_another_holds_does_not_cost_the_leases(
     run_until_over(dispatcher, sweep_id)
     assert count(engine, "attempts") == 6  # nobody's lease was lost
     impatient.dispose()
+
+
+def test_draining_tries_again_where_another_holds_a_lock(
+    database_url: str, provenance: Any, store: Store, engine: Engine
+) -> None:
+    impatient = make_dispatcher_engine(database_url, ttl=timedelta(seconds=3))
+    executor = InlineExecutor(DataLibrary(), provenance)
+    dispatcher = Dispatcher(engine=impatient, executor=executor, store=store, ttl=timedelta(seconds=3), name="one")
+    submit(engine, base=LONG)
+    dispatcher.tick()
+    with ThreadPoolExecutor() as pool:
+        with engine.begin() as other:
+            other.execute(text("SELECT FROM packs FOR UPDATE"))
+            draining = pool.submit(dispatcher.drain)
+            time.sleep(0.7)  # longer than one try waits
+        draining.result()
+    assert count(engine, "trials WHERE state = 'queued' AND attempts = 0") == 6
+    assert count(engine, "dispatchers") == 0
+    impatient.dispose()
+
+
+def test_a_sweep_that_cannot_be_claimed_is_paused_and_the_others_go_on(dispatcher: Dispatcher, engine: Engine) -> None:
+    spoilt, sound = submit(engine), submit(engine)
+    with engine.begin() as connection:
+        connection.execute(text(f"UPDATE groups SET config = '{{\"seed\": 1}}' WHERE sweep_id = {spoilt}"))
+    run_until_over(dispatcher, sound)
+    with Session(engine) as session:
+        paused = sweeps.get(session, spoilt)
+    assert paused.state == "paused"
+    assert "cannot be claimed" in (paused.pause_reason or "")
 
 
 def test_a_report_that_the_database_will_not_have_fails_its_trials_only(

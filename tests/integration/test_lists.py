@@ -318,6 +318,17 @@ def explained(connection: Any, path: str, sweep_id: int) -> list[str]:
     return list(connection.execute(text(f"EXPLAIN {sql}"), params).scalars())
 
 
+def test_a_cursor_holds_what_is_sorted_by_in_any_script(client: TestClient) -> None:
+    for nth in range(2):
+        sweep_id = ok(client.post("/api/v1/sweeps", json={**SPEC, "name": f"{nth}"}), 201)["id"]
+        path = f"/api/v1/sweeps/{sweep_id}"
+        ok(client.patch(path, json={"notes": "\u8bb0" * 300 + str(nth)}, headers={"If-Match": "*"}))
+    first = ok(client.get("/api/v1/sweeps", params={"sort": "notes", "limit": 1}))
+    rest = ok(client.get("/api/v1/sweeps", params={"sort": "notes", "limit": 1, "cursor": first["next_cursor"]}))
+    assert [first["items"][0]["name"], rest["items"][0]["name"]] == ["0", "1"]
+    assert rest["next_cursor"] is None
+
+
 # Tags and notes.
 
 

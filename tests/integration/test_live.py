@@ -233,7 +233,7 @@ def test_many_clients_share_one_connection_to_the_database(
             threads = threading.active_count()
             await asyncio.to_thread(finish, session)
             ended = await asyncio.gather(*listening)
-        assert backends <= 12
+        assert backends <= 25  # those of the pool: the streams hold none
         assert threads < 90
         return ended
 
