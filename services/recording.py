@@ -53,6 +53,8 @@ class Recorder:
     unsaved: set[int] = field(default_factory=set)
     """Packs that were asked for a checkpoint and have not reported one."""
     _unrecorded: list[Report] = field(default_factory=list)
+    _contended: list[Report] = field(default_factory=list)
+    """Of packs whose rows another transaction held."""
 
     def abandon(self, pack_id: int) -> None:
         """The pack is not ours any more: stop it, record nothing of it."""
@@ -62,14 +64,17 @@ class Recorder:
     def forget(self) -> None:
         """Nothing of what is still unrecorded will be."""
         self._unrecorded.clear()
+        self._contended.clear()
 
     def collect(self, between: Callable[[], object]) -> int:
-        """Record reports in order, and return how many; `between` is called after each pack's.
+        """Record each pack's reports in order, and return how many; `between` is called after each pack's.
 
-        Those that an outage kept from being recorded are tried again first. Without the store, what needs it waits.
+        Those that an outage kept from being recorded are tried again first. Without the store, what needs it waits; so
+        does a pack whose rows another transaction holds.
         """
         if not self._unrecorded:  # during an outage nothing more is taken, so the workers wait
-            self._unrecorded = self.executor.poll()
+            self._unrecorded = [*self._contended, *self.executor.poll()]
+            self._contended = []
         count = 0
         while self._unrecorded:
             try:
@@ -77,10 +82,21 @@ class Recorder:
             except StoreUnavailable as error:
                 _log.warning("store unavailable", pack=self._unrecorded[0].pack_id, error=str(error))
                 break
+            except SQLAlchemyError as error:
+                if not is_contended(error):
+                    raise
+                self._set_aside(self._unrecorded[0].pack_id)
+                recorded = 0
             del self._unrecorded[:recorded]
             count += recorded
             between()  # many reports take their time
         return count
+
+    def _set_aside(self, pack_id: int) -> None:
+        """Until the next round, all that the pack reports."""
+        _log.info("contended", pack=pack_id)
+        self._contended += [report for report in self._unrecorded if report.pack_id == pack_id]
+        self._unrecorded = [report for report in self._unrecorded if report.pack_id != pack_id]
 
     def _record_first(self) -> int:
         """Record the reports at the head, as many as are of one pack, in one transaction. Returns how many.

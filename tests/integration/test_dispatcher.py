@@ -7,12 +7,13 @@ from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 from sqlalchemy import Engine, text
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
 from db.session import make_dispatcher_engine
 from services import control, queue, sweeps
@@ -21,7 +22,9 @@ from services.dispatcher import Dispatcher
 from services.domain.ports import PackBroken
 from services.domain.states import Reason
 from services.planning.expansion import parse
+from services.recording import Recorder
 from services.store import SHELVES, Store
+from tests import queueing
 from workers.inline import InlineExecutor
 from workers.pack import describe
 from workers.training import numerics, products
@@ -377,6 +380,24 @@ def test_a_lock_that_another_holds_does_not_cost_the_leases(
         assert count(engine, "metrics") == 0
     run_until_over(dispatcher, sweep_id)
     assert count(engine, "attempts") == 6  # nobody's lease was lost
+    impatient.dispose()
+
+
+def test_a_pack_whose_rows_are_locked_keeps_no_other_waiting(database_url: str, store: Store, engine: Engine) -> None:
+    impatient = make_dispatcher_engine(database_url, ttl=timedelta(seconds=1))
+    with Session(engine) as session:
+        submit(engine, seeds={"count": 128})
+        locked, free = queueing.claim(session), queueing.claim(session)
+    reports = [[queueing.chunk(locked, 0), queueing.chunk(free, 0), queueing.chunk(locked, 1, step=1)], [], []]
+    executor = Mock(poll=lambda: reports.pop(0))
+    held = {locked.pack_id, free.pack_id}
+    recorder = Recorder(sessions=sessionmaker(impatient), executor=executor, store=store, held=held)
+    with engine.begin() as other:
+        other.execute(text(f"SELECT FROM packs WHERE id = {locked.pack_id} FOR UPDATE"))
+        assert recorder.collect(lambda: None) == 1
+    assert count(engine, f"packs WHERE id = {free.pack_id} AND next_seq = 1") == 1
+    assert recorder.collect(lambda: None) == 2
+    assert count(engine, f"packs WHERE id = {locked.pack_id} AND next_seq = 2") == 1
     impatient.dispose()
 
 
