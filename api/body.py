@@ -12,7 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ValidationError
 
 from api.client.specfile import NotYaml, Positions, load_yaml
-from services.domain.errors import InvalidSpec, Problem, json_pointer
+from services.domain.errors import InvalidBody, InvalidSpec, Problem, json_pointer
 from services.settings import Settings
 
 M = TypeVar("M", bound=BaseModel)
@@ -72,11 +72,11 @@ def located(request: Request, problems: Sequence[Problem]) -> list[Problem]:
 
 
 def validated(model: type[M], body: object) -> M:
-    """The body as the model has it. Raises InvalidSpec with everything that is wrong."""
+    """The body as the model has it. Raises InvalidBody with everything that is wrong."""
     try:
         return model.model_validate(body)
     except ValidationError as error:
-        raise InvalidSpec(
+        raise InvalidBody(
             [
                 Problem(pointer=json_pointer(entry["loc"]), code=entry["type"], message=entry["msg"])
                 for entry in error.errors(include_url=False, include_input=False)[:MAX_PROBLEMS]

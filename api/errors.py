@@ -23,6 +23,7 @@ from services.domain.errors import (
     EditedMeanwhile,
     Forbidden,
     InvalidArchive,
+    InvalidBody,
     InvalidQuery,
     InvalidSpec,
     NotFound,
@@ -82,8 +83,9 @@ def install(app: FastAPI) -> None:
     def domain_error(request: Request, error: DomainError) -> JSONResponse:
         match error:
             case InvalidSpec(problems=problems):
+                title = "Invalid request" if isinstance(error, InvalidBody) else "Invalid spec"
                 found = located(request, problems)
-                return problem(422, "Invalid spec", detail=f"{len(problems)} problem(s)", errors=found)
+                return problem(422, title, detail=f"{len(problems)} problem(s)", errors=found)
             case Forbidden():
                 return problem(403, "Forbidden", detail=str(error))
             case InvalidQuery(problems=problems):

@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 
 from db.models import Event
 from services import endings, sweeps
-from services.domain.errors import Conflict, InvalidSpec, NotFound, Problem, json_pointer
+from services.domain.errors import Conflict, InvalidBody, NotFound, Problem, json_pointer
+from services.domain.spec import TrialConfig
 from services.domain.states import OPEN_SWEEPS, SweepState, TrialState
 from services.planning.expansion import parse
 from services.queue_sql import COUNT_ENDS, LOCK_SWEEP
@@ -151,12 +152,16 @@ def clone(
 ) -> tuple[SweepSummary, bool]:
     """Submit the spec of a sweep again, with other values at these dotted paths; tells whether it was stored now.
 
-    Raises NotFound, InvalidSpec, and Conflict when the key belongs to another spec.
+    Raises NotFound, InvalidSpec, InvalidBody, and Conflict when the key belongs to another spec.
     """
-    document = deepcopy(sweeps.get(session, sweep_id).spec)
-    document["name"] = name or f"{document['name']} (copy)"[:200]
-    for path, value in overrides.items():
-        _put(document, path.split("."), value, path)
+    sweep = sweeps.get(session, sweep_id)
+    document = deepcopy(sweep.spec)
+    document["name"] = name or f"{sweep.name} (copy)"[:200]
+    problems = [
+        problem for path, value in overrides.items() if (problem := _put(document, path.split("."), value, path))
+    ]
+    if problems:
+        raise InvalidBody(problems)
     summary, created = sweeps.submit(session, parse(document), idempotency_key=idempotency_key, owner=owner)
     if created:
         session.add(Event(sweep_id=summary.id, kind="sweep.cloned", detail={"from": sweep_id}))
@@ -171,7 +176,7 @@ def cancel_trial(session: Session, trial_id: int) -> None:
     if state is None:
         raise NotFound("trial", trial_id)
     if state != TrialState.CANCELLED:
-        raise Conflict(f"trial {trial_id} is over: it has {state}", allowed=[])
+        raise Conflict(f"trial {trial_id} is over ({state})", allowed=[])
     endings.close_sweeps(session, cancelled)
 
 
@@ -195,15 +200,18 @@ def _transition(
 
 
 def _told(state: SweepState) -> str:
-    return str(state) if state in OPEN_SWEEPS else f"over: it has {state}"
+    return str(state) if state in OPEN_SWEEPS else f"over ({state})"
 
 
-def _put(document: dict[str, Any], path: list[str], value: Any, whole: str) -> None:
+def _put(document: dict[str, Any], path: list[str], value: Any, whole: str) -> Problem | None:
+    """Set the value at the path; what is wrong with the path, if it leads nowhere."""
     head, *rest = path
     if not isinstance(document, dict) or (rest and head not in document):
         message = f"there is no {whole} in the spec of the sweep"
-        raise InvalidSpec([Problem(pointer=json_pointer(("overrides", whole)), code="unknown_path", message=message)])
+        hint = f"did you mean base.{whole}?" if head in TrialConfig.model_fields else None
+        pointer = json_pointer(("overrides", whole))
+        return Problem(pointer=pointer, code="unknown_path", message=message, hint=hint)
     if rest:
-        _put(document[head], rest, value, whole)
-    else:
-        document[head] = value
+        return _put(document[head], rest, value, whole)
+    document[head] = value
+    return None

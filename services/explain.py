@@ -31,6 +31,10 @@ _FACTS = text("""
             SELECT count(*) FROM dispatchers WHERE seen_at > now() - ttl_seconds * interval '1 s' AND NOT draining
         ) AS dispatchers,
         (SELECT count(*) FROM workers WHERE cpu = sweeps.cpu AND gpu = sweeps.gpu) AS workers,
+        EXISTS (
+            SELECT FROM sweeps AS other WHERE other.state IN ('queued', 'running') AND other.cpu = sweeps.cpu
+                AND other.gpu = sweeps.gpu AND other.owner IS DISTINCT FROM sweeps.owner
+        ) AS shared,
         (SELECT node || ' (' || name || ')' FROM workers WHERE workers.pack_id = trials.pack_id LIMIT 1) AS worker,
         packs.claimed_at, packs.size
     FROM trials
@@ -69,6 +73,8 @@ class Facts:
     """Alive and claiming."""
     workers: int
     """Of the kind it needs."""
+    shared: bool
+    """Whether sweeps of other owners want them too."""
     worker: str | None
     claimed_at: datetime | None
     size: int | None
@@ -117,5 +123,6 @@ def _because(facts: Facts) -> str:
     if facts.more_urgent_sweeps:
         return f"because {facts.more_urgent_sweeps} sweep(s) of a priority above {facts.priority} go first"
     if facts.ahead:
-        return f"because {facts.ahead} trials of its sweep go first, and its owner's share of the workers is in use"
+        busy = "its owner's share of the workers is in use" if facts.shared else "all workers are busy"
+        return f"because {facts.ahead} trials of its sweep go first, and {busy}"
     return "for the next worker that is free: it is the next of its sweep"

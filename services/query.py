@@ -17,7 +17,7 @@ from uuid import UUID
 
 import psycopg
 from psycopg.adapt import Transformer
-from psycopg.errors import error_from_result
+from psycopg.errors import InvalidCursorDefinition, error_from_result
 from psycopg.pq import ExecStatus, Format
 from sqlalchemy import Engine
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -102,6 +102,8 @@ def _connected(reader: Engine) -> Iterator[psycopg.Connection]:
 
 def _told(error: psycopg.Error) -> str:
     """What PostgreSQL says about the query, without the function that ran it."""
+    if isinstance(error, InvalidCursorDefinition):
+        return "this is no question: what returns rows and changes nothing is answered, SELECT for instance"
     return str(error).split("\nCONTEXT:")[0].strip().removesuffix("HINT:").strip()
 
 

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from db.models import Webhook, WebhookDelivery
 from services import outbound
-from services.domain.errors import Conflict, InvalidSpec, NotFound, Problem
+from services.domain.errors import Conflict, InvalidBody, NotFound, Problem
 from services.domain.spec import canonical_json
 from services.domain.states import DeliveryState
 
@@ -109,11 +109,11 @@ class Message:
 def create(
     session: Session, url: str, events: Sequence[str], *, owner: str | None, allowed: Collection[str]
 ) -> Webhook:
-    """Tell this URL of the owner's sweeps from now on. Raises InvalidSpec, and Conflict when there are too many."""
+    """Tell this URL of the owner's sweeps from now on. Raises InvalidBody, and Conflict when there are too many."""
     try:
         outbound.addresses(*outbound.checked_host(url), allowed)
     except outbound.Undeliverable as error:
-        raise InvalidSpec([Problem(pointer="/url", code="not_callable", message=str(error))]) from None
+        raise InvalidBody([Problem(pointer="/url", code="not_callable", message=str(error))]) from None
     count = session.scalar(select(func.count()).where(Webhook.owner.is_not_distinct_from(owner)))
     if count is not None and count >= MAX_PER_OWNER:
         raise Conflict(f"there are {count} webhooks already; {MAX_PER_OWNER} are allowed")

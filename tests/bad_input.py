@@ -294,9 +294,7 @@ ACTIONS = [
         "an Idempotency-Key of 10 kB", {"name": "x"}, 422, "string_too_long", also=["Idempotency-Key: " + "k" * 10_000]
     ),
     post("an empty Idempotency-Key", {"name": "x"}, 422, "string_too_short", also=["Idempotency-Key:"]),
-    post(
-        "pause what is cancelled", "", 409, "is over: it has cancelled", path="/api/v1/sweeps/{over}/pause", kind=None
-    ),
+    post("pause what is cancelled", "", 409, "is over (cancelled)", path="/api/v1/sweeps/{over}/pause", kind=None),
     post("resume what is cancelled", "", 409, "is over", path="/api/v1/sweeps/{over}/resume", kind=None),
     post("retry what has not failed", "", 409, "no failed trials", path="/api/v1/sweeps/{open}/retry", kind=None),
     post("cancel twice", "", 200, path="/api/v1/sweeps/{over}/cancel", kind=None),

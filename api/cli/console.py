@@ -52,8 +52,12 @@ def told(source: Path | None = None) -> Iterator[None]:
         )
         raise typer.Exit(UNREACHABLE) from None
     except ServerRefused as error:
-        err.print(f"[red]{escape(str(error.problem.get('title')))}[/]: {escape(str(error))}", highlight=False)
-        tell(error.problem.get("errors") or [], source)
+        title, problems = str(error.problem.get("title")), error.problem.get("errors") or []
+        once = title == str(error) or str(error) == "; ".join(problem["message"] for problem in problems)
+        err.print(f"[red]{escape(title)}[/]{'' if once else f': {escape(str(error))}'}", highlight=False)
+        if error.status == 401:
+            err.print("Put it into ALIGNSWEEP_TOKEN.", highlight=False)
+        tell(problems, source)
         raise typer.Exit(REFUSED) from None
     except InvalidSpec as error:
         tell([asdict(problem) for problem in error.problems], source)

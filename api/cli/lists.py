@@ -17,7 +17,8 @@ Filter = Annotated[
 Sort = Annotated[str | None, typer.Option(help="A column or a parameter; -NAME: the greatest first.")]
 Limit = Annotated[int, typer.Option(min=1, help="At most so many rows.")]
 
-_SWEEP_COLUMNS = ["id", "name", "state", "trials", "queued", "running", "succeeded", "failed", "tags", "created_at"]
+_STATES = ("queued", "running", "succeeded", "failed", "cancelled")
+_SWEEP_COLUMNS = ["id", "name", "state", "trials", *_STATES, "tags", "created_at"]
 _TRIAL_FIELDS = "id,state,reason,rule,lr,seed,attempts,steps,test_accuracy,gradient_alignment"
 
 
@@ -37,7 +38,7 @@ def list_sweeps(
                 sweep["name"],
                 sweep["state"],
                 sweep["trial_count"],
-                *(sweep["trials"].get(state, 0) for state in ("queued", "running", "succeeded", "failed")),
+                *(sweep["trials"].get(state, 0) for state in _STATES),
                 " ".join(sweep["tags"]) if output is not Format.JSON else sweep["tags"],
                 sweep["created_at"],
             ]
@@ -92,6 +93,8 @@ def note(
         lines = [text or ""] if replace else [sweep["notes"] or "", text or ""]
         return {"notes": "\n".join(line for line in lines if line) or None}
 
+    if text == "" and not replace:
+        raise typer.BadParameter("there is nothing to append; --replace removes what is there")
     with told(), Client() as client:
         if text is None:
             typer.echo(client.sweep(sweep_id)["notes"] or "")

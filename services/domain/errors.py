@@ -35,6 +35,10 @@ class InvalidSpec(DomainError):
         return "\n".join(f"{problem.pointer or '/'}: {problem.message}" for problem in self.problems)
 
 
+class InvalidBody(InvalidSpec):
+    """The same of what is no spec."""
+
+
 class InvalidQuery(DomainError):
     """The query string asks for what cannot be; `problems` lists what is wrong with it."""
 

@@ -14,6 +14,7 @@ MAX_PROBLEMS = 100
 """More are not told: nobody reads them."""
 _FEW = 30
 _NUMBERS = {"int", "float"}
+_RANGES = {"range": "[first, last, step]", "linear": "[first, last, how many]", "log": "[first, last, how many]"}
 
 
 def translated(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
@@ -91,7 +92,9 @@ def _problem(entry: Any, model: type[BaseModel]) -> Problem:
         case "extra_forbidden":
             *parents, key = location
             message = f"there is no field {key!r} here"
-            hint = did_you_mean(str(key), _fields_at(model, parents))
+            head, _, rest = str(key).partition(".")
+            fields = _fields_at(model, parents)
+            hint = f"write {_nested(head, rest)}" if rest and head in fields else did_you_mean(str(key), fields)
         case "literal_error":
             allowed = [word.strip("' ") for word in entry["ctx"]["expected"].replace(" or ", ",").split(",")]
             message = f"{_told(entry['input'])} is not one of {', '.join(allowed)}"
@@ -99,10 +102,36 @@ def _problem(entry: Any, model: type[BaseModel]) -> Problem:
         case "int_type" | "float_type" | "string_type" | "bool_type":
             message = f"{message}, not {_told(entry['input'])}"
         case "model_type" | "dict_type":
-            message = f"it must be an object, not {_told(entry['input'])}"
+            message = f"it must be a mapping of fields, not {_told(entry['input'])}"
+            hint = _as_mapping(entry["input"], _fields_at(model, list(location)))
         case "list_type" if not isinstance(entry["input"], dict | list):
-            message, hint = f"{message}, not {_told(entry['input'])}", f"write [{_told(entry['input'], bare=True)}]"
+            bare = _told(entry["input"], bare=True)
+            message = f"{message}, not {_told(entry['input'])}"
+            hint = "write {range: [first, last, step]}" if ".." in bare else f"write [{bare}]"
+        case "list_type":
+            hint = "write one entry or more, each after a dash"
+        case "too_short" | "too_long" if location and location[-1] in _RANGES:
+            message, hint = f"{location[-1]} takes three numbers", f"write {{{location[-1]}: {_RANGES[location[-1]]}}}"
     return Problem(pointer=json_pointer(location), code=entry["type"], message=message, hint=hint)
+
+
+def _nested(head: str, rest: str) -> str:
+    """A dotted path as fields within fields."""
+    inner, _, further = rest.partition(".")
+    return f"{head}: {{{_nested(inner, further) if further else f'{inner}: ...'}}}"
+
+
+def _as_mapping(value: object, fields: Sequence[str]) -> str | None:
+    """How a value may be meant where fields are wanted, of which one is what people think of first."""
+    match value:
+        case str() if "name" in fields:
+            return f"write {{name: {_told(value, bare=True)}}}"
+        case int() if "count" in fields:
+            return f"write {{count: {value}}}"
+        case list() if "count" in fields:
+            return f"write {{count: {len(value)}}}"
+        case _:
+            return None
 
 
 def _told(value: object, *, bare: bool = False) -> str:
