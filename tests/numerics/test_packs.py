@@ -12,7 +12,8 @@ from services.domain.spec import TrialSpec
 from services.domain.states import Reason
 from tests.numerics.trials import CNN, COMMITTEE, CPU, LIBRARY, TRANSFORMER, rows_of, run, start, trial
 from workers.training import engine, state
-from workers.training.engine import Progress, train
+from workers.training.engine import train
+from workers.training.progress import Progress
 from workers.training.streams import Purpose, stream
 
 ALL_RULES = ["bp", "fa", "dfa", "shallow", "usf", "frsf", "brsf", "kp", "wm", "drtp"]
