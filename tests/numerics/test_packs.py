@@ -37,6 +37,15 @@ PROGRAMS: dict[str, dict[str, Any]] = {
     "cnn, bp": {"model": {**CNN, "bias": True, "hidden": [10]}, "rule": {"name": "bp"}},
     "committee, dfa": COMMITTEE,
     "committee, bp": {**COMMITTEE, "rule": {"name": "bp"}},
+    **{
+        f"theory, {rule}, {activation}": {
+            **COMMITTEE,
+            "data": {**COMMITTEE["data"], "teacher": {"activation": activation}, "noise": 0.1},
+            "model": {**COMMITTEE["model"], "kind": "theory", "activation": activation},
+            "rule": {"name": rule},
+        }
+        for rule, activation in (("dfa", "erf"), ("bp", "erf"), ("fa", "linear"), ("shallow", "erf"))
+    },
     "transformer, dfa": {"model": TRANSFORMER, "train": {"optimizer": "adam", "epochs": 2}},
     "transformer, bp": {"model": TRANSFORMER, "rule": {"name": "bp"}},
     # Products with an extent of 1, which libraries treat apart where they stand alone.

@@ -17,8 +17,8 @@ def gradient_alignment(activation: str, Q: Array, v: Array, F: Array) -> Array:
     """E[cos(F o g'(lambda), v o g'(lambda))] over inputs, for fields lambda of covariance Q, (P,).
 
     This is the cosine between the deltas of feedback alignment and of backpropagation, in which the error cancels.
-    Q (P, K, K), v and F (P, K). Linear: cos(v, F). Erf: by quasi-Monte Carlo over 1024 points, to about 1e-3.
-    NaN where v or F is zero.
+    Q (P, K, K), v and F (P, K). Linear: cos(v, F). Erf: by quasi-Monte Carlo over 1024 points, to
+    about 1e-3 for two units and 5e-3 for many; a probe of 500 samples errs by 2e-2. NaN where v or F is zero.
     """
     if activation == "linear":
         return readout_alignment(v, F)

@@ -16,7 +16,7 @@ Array = npt.NDArray[np.float64]
 Members = npt.NDArray[np.intp]
 
 RTOL, ATOL = 1e-9, 1e-12
-MAX_STEPS = 100_000
+MAX_STEPS = 20_000
 """Steps after which a member is stiff: its rates are too large for its time."""
 
 _SAFETY, _SHRINK, _GROW = 0.9, 0.2, 10.0
@@ -69,13 +69,21 @@ class Trajectories:
         """Members that take too many steps; they stay behind, (P,)."""
         return self.finite & (self.steps >= MAX_STEPS)
 
-    def advance(self, to: float, wanted: npt.NDArray[np.bool_] | None = None) -> None:
-        """Bring the `wanted` members (P,), all unless given, to this time. One that blows up or is stiff stops."""
+    def advance(self, to: float, wanted: npt.NDArray[np.bool_] | None = None, *, rounds: int | None = None) -> bool:
+        """Bring the `wanted` members (P,), all unless given, to this time; one that blows up or is stiff stops.
+
+        After so many rounds, if given, it pauses: False, and what is wanted may have changed when it is called again.
+        """
         chosen = np.ones(len(self.y), dtype=np.bool_) if wanted is None else wanted
+        tried = 0
         # A step that is too long may leave the domain of f: its error is not a number, and it is refused.
         with np.errstate(all="ignore"):
             while (due := np.flatnonzero(chosen & self.finite & ~self.stiff & (self.t < to))).size:
+                if tried == rounds:
+                    return False
                 self._try(due, to)
+                tried += 1
+        return True
 
     def _try(self, due: Members, to: float) -> None:
         """One step of each of these members, taken where its error is small."""

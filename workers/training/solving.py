@@ -28,7 +28,8 @@ from workers.training.initial import draw_parameters
 from workers.training.progress import Progress
 
 Array = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
+
+_ROUNDS_BETWEEN_LOOKS = 64
 
 
 def solve(
@@ -48,11 +49,12 @@ def solve(
     members = odes.start(dynamics, _initial(starts, dynamics))
     stays, before = np.ones(len(trials), dtype=np.bool_), 0
     for step in trace_steps(total, config.trace.points_per_decade):
-        stays &= ~np.isin(ids, list(dropped()))
+        time, arrived = step / inputs, False
+        while not arrived:
+            stays &= ~np.isin(ids, list(dropped()))
+            arrived = members.advance(time, stays, rounds=_ROUNDS_BETWEEN_LOOKS)
         if not stays.any():
             return
-        time = step / inputs
-        members.advance(time, stays)
         lost = stays & ~members.arrived(time)
         outcomes = [_lost(ids[slot], step, stiff=bool(members.stiff[slot])) for slot in np.flatnonzero(lost)]
         stays &= ~lost
