@@ -189,9 +189,15 @@ def solve(
 
 def start(dynamics: Dynamics, initial: OrderParameters, *, rtol: float = RTOL, atol: float = ATOL) -> Trajectories:
     """The order parameters at time 0, flat, ready to advance."""
-    return Trajectories(
-        lambda flat, chosen: dynamics.select(chosen).derivative(flat), initial.flat(), rtol=rtol, atol=atol
-    )
+    chosen, selected = np.arange(0), dynamics
+
+    def derivative(flat: Array, members: Members) -> Array:
+        nonlocal chosen, selected
+        if members is not chosen:  # the stages of one step come with one array
+            chosen, selected = members, dynamics.select(members)
+        return selected.derivative(flat)
+
+    return Trajectories(derivative, initial.flat(), rtol=rtol, atol=atol)
 
 
 def weighted(values: Array, s: Array) -> Array:
