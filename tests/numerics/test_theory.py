@@ -231,6 +231,28 @@ def test_the_readout_aligns_before_anything_is_learned() -> None:
     assert np.median(found.generalisation_error[:, 1] / found.generalisation_error[:, 0]) > 0.9
 
 
+def test_feedback_breaks_the_symmetry_that_backpropagation_leaves_to_the_start() -> None:
+    """Of the 2^K solutions, direct feedback alignment takes that of the feedback's signs, and leaves the first plateau
+    earlier (Refinetti et al. 2021, Sec. 2)."""
+    members, times = 20, [0.0, *np.geomspace(1, 600, 40)]
+    same = {"members": members, "size": 0.01, "A": np.ones((members, 2)), "lr": 0.2}
+    F = np.tile([1.0, -0.8], (members, 1))
+    curves = {}
+    for rule, feedback in (("dfa", F), ("bp", None)):
+        dynamics, initial = students(**same, F=feedback)
+        curves[rule] = odes.solve(dynamics, initial, times)
+    signs = {rule: np.sign(curve.v[:, -1]) for rule, curve in curves.items()}
+    assert (signs["dfa"] == np.sign(F)).all()
+    assert len(np.unique(signs["bp"], axis=0)) == 4
+    half = {}
+    for rule, curve in curves.items():
+        error = curve.generalisation_error
+        assert (error[:, -1] < 0.1 * error[:, 0]).all()
+        half[rule] = np.array(times)[(error < 0.5 * error[:, :1]).argmax(1)]
+    assert (half["bp"] > 1.5 * half["dfa"]).all()
+    assert np.median(half["bp"]) > 2 * np.median(half["dfa"])
+
+
 @pytest.mark.parametrize("F", [{"F": None}, {}], ids=["bp", "dfa"])
 def test_linear_networks_conserve_what_ties_the_layers_together(F: dict[str, Any]) -> None:
     dynamics, initial = students("linear", size=0.5, gradient_flow=True, **F)

@@ -172,7 +172,7 @@ def solve(
     """Solve P initial conditions in one call: the order parameters at `times`, which increase from 0 or later.
 
     With the tolerances as they are, the local error of each step is below 1e-9 of each order parameter or 1e-12,
-    whichever is more; the curves of K = M = 2 up to t = 1000 are then right to 1e-6 of their value.
+    whichever is more; the order parameters of K = M = 2 up to t = 1000 are then right to 1e-8 of the largest.
     """
     members = start(dynamics, initial, rtol=rtol, atol=atol)
     points = []
