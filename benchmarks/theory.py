@@ -37,10 +37,10 @@ def main() -> None:
     for size in BATCHES:
         chosen = np.arange(size)
         part, start = dynamics.select(chosen), _part(initial, chosen)
-        seconds = _seconds(lambda part=part, start=start: odes.solve(part, start, list(TIMES)))  # type: ignore[misc]
+        seconds = _seconds(lambda part=part, start=start: odes.solve(part, start, list(TIMES)))
         figures[f"batch of {size}"] = size / seconds
     for method in METHODS:
-        figures[f"scipy {method}, alone"] = 1 / _seconds(lambda method=method: _scipy(dynamics, initial, method))  # type: ignore[misc]
+        figures[f"scipy {method}, alone"] = 1 / _seconds(lambda method=method: _scipy(dynamics, initial, method))
     base = figures[f"batch of {BATCHES[0]}"]
     for name, rate in figures.items():
         print(f"{name:24} {rate:8.1f} solutions/s {rate / base:8.2f} x")
