@@ -7,7 +7,7 @@ PIP_FLAGS = --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-inde
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run up test model faults fuzz check format golden cookbook bench-engine bench-reading bench-service bench-sweeps bench-streaming chaos clean
+.PHONY: help run up test model faults fuzz check format golden cookbook bench-engine bench-reading bench-service bench-sweeps bench-streaming bench-theory chaos clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -66,6 +66,10 @@ bench-sweeps: $(VENV)/.installed-dev ## Measure whole sweeps beside training in 
 bench-streaming: $(VENV)/.installed-dev ## Measure pages of lists and live streams, in one run
 	@mkdir -p out
 	@$(BIN)/python -m benchmarks.streaming out/bench-streaming.json
+
+bench-theory: $(VENV)/.installed-dev ## Measure how many solutions of the theory come in a second, in one run
+	@mkdir -p out
+	@$(BIN)/python -m benchmarks.theory out/bench-theory.json
 
 chaos: $(VENV)/.installed-dev ## Inject random faults for a while; ends with the doctor (SEED, FAULTS, TRIALS, CALM)
 	@$(BIN)/python -m tests.faults.chaos $(if $(SEED),--seed $(SEED)) --faults $(or $(FAULTS),200) --trials $(or $(TRIALS),2000) $(if $(CALM),--calm)

@@ -20,7 +20,8 @@ from services.domain.results import Chunk, MetricColumns, OrderColumns, Outcome,
 from services.domain.states import Reason
 from workers.source import cpu_model, source_commit
 from workers.training.data.library import DataLibrary
-from workers.training.engine import Progress, train
+from workers.training.engine import train
+from workers.training.progress import Progress
 from workers.training.sizing import PackSizes
 from workers.training.state import TrialState
 from workers.training.streams import seeds_of
@@ -158,6 +159,7 @@ def describe(device: str, matmul: str, reproducibility: str, *, node: str | None
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
+        "scipy": version("scipy"),
     }
     if device == "cuda":
         versions["cuda"] = str(torch.version.cuda)

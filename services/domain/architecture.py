@@ -228,7 +228,7 @@ def _layers(config: TrialConfig) -> Iterator[Layer]:
     match model.kind:
         case "mlp":
             yield from _dense([data.input_count, *model.hidden, data.output_count], bias=model.bias)
-        case "committee":
+        case "committee" | "theory":
             yield from _dense([data.input_count, model.hidden[0], data.output_count], bias=False)
         case "cnn":
             assert data.image is not None

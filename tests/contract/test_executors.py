@@ -101,6 +101,26 @@ def test_a_pack_is_reported_from_start_to_end_in_order(executor: Executor) -> No
     assert executor.has_room(CPU)
 
 
+def test_a_pack_of_theory_is_reported_as_any_other(executor: Executor) -> None:
+    document = {
+        "data": {"name": "teacher", "inputs": 50},
+        "model": {"kind": "theory", "hidden": [2], "activation": "erf"},
+        "train": {"epochs": 4, "lr": 0.2, "batch_size": 1, "loss": "half_mse"},
+    }
+    trials = [TrialSpec(config=TrialConfig.model_validate(document), seed=seed) for seed in range(20)]
+    start(executor, replace(order(20), trial_ids=range(2000, 2020), trials=trials))
+    first, *chunks, last = collect(executor, ended)
+    assert isinstance(first, PackStarted)
+    assert first.provenance.versions["scipy"]
+    assert first.seeds[2001]["weight_init"] == 1
+    assert last == PackEnded(pack_id=20)
+    parts = [chunk for chunk in chunks if isinstance(chunk, Chunk)]
+    assert [chunk.seq for chunk in parts] == list(range(len(parts)))
+    outcomes = {o.trial_id: (o.reason, o.steps) for chunk in parts for o in chunk.outcomes}
+    assert outcomes == dict.fromkeys(range(2000, 2020), (Reason.COMPLETED, 200))
+    assert {2000, 2019} <= {id_ for chunk in parts if chunk.orders is not None for id_ in chunk.orders.trial_id}
+
+
 def test_a_busy_executor_is_seen_in_its_workers(executor: Executor) -> None:
     assert executor.capacity(CPU) >= 1
     start(executor, order(2, epochs=200))

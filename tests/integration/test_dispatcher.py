@@ -1,6 +1,7 @@
 """The dispatcher with the inline executor on real PostgreSQL: whole sweeps, and what it does when things go away."""
 
 import os
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -215,6 +216,39 @@ def test_order_parameters_of_a_committee_reach_sql(dispatcher: Dispatcher, engin
     both = {"Q": 4, "R": 4, "T": 4, "v": 2, "A": 2}
     assert counted == {(rule, name): n for rule in ("bp", "dfa") for name, n in both.items()} | {("dfa", "F"): 2}
     assert all(row.generalisation_error > 0 and row.test_accuracy is None and row.layers == 2 for row in final)
+
+
+def test_theory_and_simulation_meet_in_one_query(dispatcher: Dispatcher, engine: Engine) -> None:
+    base = {
+        "data": {"name": "teacher", "inputs": 400, "test_samples": 50},
+        "model": {"kind": "committee", "hidden": [2], "activation": "erf", "init": "normal"},
+        "train": {"lr": 0.2, "epochs": 3, "batch_size": 1, "loss": "half_mse"},
+        "trace": {"points_per_decade": 4},
+    }
+    grid = {"model.kind": ["committee", "theory"], "rule.name": ["bp", "dfa"]}
+    sweep_id = submit(engine, base=base, grid=grid, seeds={"count": 3})
+    run_until_over(dispatcher, sweep_id)
+    page = (Path(__file__).parents[2] / "docs" / "theory.md").read_text()
+    assert sweep_id == 1
+    with engine.connect() as connection:
+        compared, overlaps = (
+            connection.execute(text(query)).all() for query in re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+        )
+        kinds = connection.execute(
+            text(
+                "SELECT model, count(DISTINCT pack_id) AS packs, bool_and(provenance -> 'versions' ? 'scipy') AS told "
+                "FROM v_trials JOIN v_attempts USING (trial_id) GROUP BY 1 ORDER BY 1"
+            )
+        ).all()
+    assert {row.rule for row in compared} == {"bp", "dfa"}
+    assert {row.n for row in compared} == {3}
+    assert max(row.step for row in compared) == 1200
+    assert all(abs(row.simulation / row.theory - 1) < 0.1 for row in compared)
+    first = [row for row in compared if row.step == 0]
+    assert all(row.simulation == pytest.approx(row.theory, rel=1e-12) for row in first)
+    assert {row.quantity for row in overlaps} == {"Q", "R", "v"}
+    assert all(row.apart < 0.2 for row in overlaps)
+    assert [tuple(row) for row in kinds] == [("committee", 2, True), ("theory", 2, True)]
 
 
 def test_trials_of_a_killed_dispatcher_are_rescued_once_its_lease_is_over(

@@ -102,3 +102,50 @@ def test_whatever_a_spec_admits_can_be_trained(
     depth = points[0].traces.layer.max()
     readout = points[-1].traces.layer == depth
     assert (points[-1].traces.update_norm[readout] > 0).all() or config.model.init == "zero"
+
+
+THEORY = st.fixed_dictionaries(
+    {
+        "hidden": st.sampled_from([1, 3]),
+        "activation": st.sampled_from(["erf", "linear"]),
+        "teacher": one_of(hidden=[1, 4], second_layer=["normal", 0.5], seed=[1]),
+        "noise": st.sampled_from([0.0, 0.3]),
+        "model": one_of(init=["uniform", "normal", "orthogonal", "zero", "aligned_readout"], init_scale=[0.1]),
+        "feedback": one_of(
+            distribution=["normal", "positive", "orthogonal", "orthogonal_across", "matched"],
+            scale=["inv_sqrt_max_width", "inv_sqrt_outputs", "unit_rows", 0.5],
+            rank=[1],
+            seed=[3],
+        ),
+        "rule": st.sampled_from(["bp", "fa", "dfa", "shallow"]),
+        "train": one_of(batch_size=[1, 4], loss=["mse"], reduction=["mean"], lr=[0.5], epochs=[0, 2]),
+    }
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@given(chosen=THEORY)
+def test_whatever_a_spec_admits_has_a_theory(chosen: dict[str, Any]) -> None:
+    activation = chosen["activation"]
+    document = {
+        "data": {
+            "name": "teacher",
+            "inputs": 6,
+            "noise": chosen["noise"],
+            "teacher": {**chosen["teacher"], "activation": activation},
+        },
+        "model": {**chosen["model"], "kind": "theory", "hidden": [chosen["hidden"]], "activation": activation},
+        "rule": {"name": chosen["rule"], "feedback": chosen["feedback"]},
+        "train": {"lr": 0.01, "epochs": 2, "loss": "half_mse", **chosen["train"]},
+    }
+    try:
+        config = TrialConfig.model_validate(document)
+    except ValidationError:
+        assume(False)
+    trials = [TrialSpec(config=config, seed=seed) for seed in (0, 1)]
+    points = run(trials)
+    assert rows_of(points, 0) == rows_of(run(trials[:1]), 0)
+    assert {outcome.reason for point in points for outcome in point.outcomes} == {Reason.COMPLETED}
+    for point in points:
+        assert (point.metrics.generalisation_error >= 0).all()
+        assert not (np.abs(point.traces.gradient_alignment) > 1 + 1e-12).any()

@@ -12,7 +12,8 @@ from services.domain.spec import TrialSpec
 from services.domain.states import Reason
 from tests.numerics.trials import CNN, COMMITTEE, CPU, LIBRARY, TRANSFORMER, rows_of, run, start, trial
 from workers.training import engine, state
-from workers.training.engine import Progress, train
+from workers.training.engine import train
+from workers.training.progress import Progress
 from workers.training.streams import Purpose, stream
 
 ALL_RULES = ["bp", "fa", "dfa", "shallow", "usf", "frsf", "brsf", "kp", "wm", "drtp"]
@@ -36,6 +37,15 @@ PROGRAMS: dict[str, dict[str, Any]] = {
     "cnn, bp": {"model": {**CNN, "bias": True, "hidden": [10]}, "rule": {"name": "bp"}},
     "committee, dfa": COMMITTEE,
     "committee, bp": {**COMMITTEE, "rule": {"name": "bp"}},
+    **{
+        f"theory, {rule}, {activation}": {
+            **COMMITTEE,
+            "data": {**COMMITTEE["data"], "teacher": {"activation": activation}, "noise": 0.1},
+            "model": {**COMMITTEE["model"], "kind": "theory", "activation": activation},
+            "rule": {"name": rule},
+        }
+        for rule, activation in (("dfa", "erf"), ("bp", "erf"), ("fa", "linear"), ("shallow", "erf"))
+    },
     "transformer, dfa": {"model": TRANSFORMER, "train": {"optimizer": "adam", "epochs": 2}},
     "transformer, bp": {"model": TRANSFORMER, "rule": {"name": "bp"}},
     # Products with an extent of 1, which libraries treat apart where they stand alone.

@@ -12,7 +12,7 @@ from services.domain.ports import PackBroken, PackOrder, Report, Resources
 from services.domain.states import Reason
 from tests.numerics.trials import CPU, LIBRARY, run, trial
 from workers.pack import describe, run_pack
-from workers.training.engine import Progress
+from workers.training.progress import Progress
 from workers.training.sizing import PackSizes
 
 ORDER = PackOrder(

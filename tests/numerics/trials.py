@@ -8,8 +8,8 @@ import torch
 from services.domain.spec import TrialConfig, TrialSpec
 from workers.training import engine
 from workers.training.data.library import DataLibrary
-from workers.training.engine import Progress
 from workers.training.pack import Pack
+from workers.training.progress import Progress
 
 CPU = torch.device("cpu")
 LIBRARY = DataLibrary()

@@ -20,6 +20,11 @@ def _warnings(**parts: Any) -> list[Problem]:
 
 
 RULES = {"rule.name": ["bp", "dfa"]}
+THEORY = {
+    "data": {"name": "teacher"},
+    "model": {"kind": "theory", "hidden": [2], "activation": "erf"},
+    "train": {"loss": "half_mse"},
+}
 NOISE = {"data": {"label_noise": 0.1}}
 SNAPSHOTS = {"snapshots_per_decade": 1}
 
@@ -100,6 +105,9 @@ def test_repeated_trainings_are_counted() -> None:
         ({}, "model.init_scale", "init default"),
         ({"model": {"init": "normal"}}, "model.init_scale", None),
         ({}, "trace.probe", None),
+        (THEORY, "trace.probe", "model theory"),
+        (THEORY, "data.seed", "model theory"),
+        (THEORY, "data.teacher.seed", None),
     ],
 )
 def test_values_that_change_nothing_are_known(document: dict[str, Any], path: str, reason: str | None) -> None:

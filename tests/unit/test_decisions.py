@@ -47,6 +47,15 @@ def test_packs_fit_the_cache_on_cpu_and_grow_on_gpu() -> None:
     assert pack_limit(large, Resources(cpu=1, gpu=0.5)) > 64
 
 
+@pytest.mark.parametrize(("units", "limit"), [(2, 64), (16, 1)])
+def test_packs_of_theory_go_by_the_integrals_they_take(units: int, limit: int) -> None:
+    data = {"name": "teacher", "teacher": {"hidden": units}}
+    model = {"kind": "theory", "hidden": [units], "activation": "erf"}
+    config = TrialConfig.model_validate({"data": data, "model": model, "train": {"loss": "half_mse"}})
+    assert pack_limit(config, CPU) == limit
+    assert working_set(config) == 32 * 4 * units**4
+
+
 @pytest.mark.parametrize(
     ("total", "unfinished", "capacity", "limit", "size"),
     [

@@ -10,6 +10,17 @@ from services.domain.packability import shared_configuration
 from services.domain.schedule import total_steps
 from services.domain.spec import TrialConfig
 
+THEORY: dict[str, Any] = {
+    "data": {"name": "teacher", "inputs": 30},
+    "model": {"kind": "theory", "hidden": [3], "activation": "erf"},
+    "train": {"loss": "half_mse", "batch_size": 1},
+}
+
+
+def theory(part: str, **values: Any) -> dict[str, Any]:
+    return {**THEORY, part: {**THEORY.get(part, {}), **values}}
+
+
 MISFITS: list[tuple[dict[str, Any], str]] = [
     ({"model": {"hidden": []}}, "rule dfa needs at least one hidden layer"),
     ({"model": {"kind": "transformer"}, "rule": {"name": "fa"}}, "needs a transposed weight matrix"),
@@ -20,6 +31,21 @@ MISFITS: list[tuple[dict[str, Any], str]] = [
     ({"model": {"kind": "cnn"}, "data": {"name": "regression"}, "train": {"loss": "mse"}}, "needs images"),
     ({"model": {"kind": "committee", "hidden": [2, 2]}}, "exactly one hidden layer"),
     ({"model": {"kind": "committee", "hidden": [2]}}, "learns from data teacher"),
+    ({"model": {"kind": "theory", "hidden": [2, 2]}}, "the theory has exactly one hidden layer"),
+    ({"model": {"kind": "theory", "hidden": [2], "bias": True}}, "the theory has no biases"),
+    ({"model": {"kind": "theory", "hidden": [2]}}, "a student that learns from data teacher"),
+    (theory("model", activation="relu"), "closed for activations erf and linear, not relu"),
+    (theory("model", activation="linear"), "the student's activation linear, not erf"),
+    (theory("model", hidden=[64]), "17,842,176 integrals"),
+    (theory("data", spectrum=0.5), "isotropic inputs"),
+    (theory("rule", name="kp"), "rules bp, fa, dfa, shallow, not kp"),
+    (theory("rule", switch={"to": "bp", "at_step": 1}), "no switch"),
+    (theory("rule", perturbation={"size": 0.1}), "without perturbation"),
+    (theory("train", optimizer="adam"), "plain sgd"),
+    (theory("train", momentum=0.5), "plain sgd"),
+    (theory("train", weight_decay=0.1), "plain sgd"),
+    (theory("train", schedule={"kind": "cosine"}), "plain sgd"),
+    (theory("trace", snapshots_per_decade=1), "no weights to keep"),
     ({"model": {"init": "aligned"}, "rule": {"name": "fa"}}, "follows direct feedback"),
     ({"model": {"init": "aligned", "hidden": []}, "rule": {"name": "bp"}}, "init aligned needs at least one hidden"),
     (
@@ -96,6 +122,7 @@ ARCHITECTURES: list[tuple[dict[str, Any], list[int], int]] = [
         [30, 3, 1],
         93,
     ),
+    (THEORY, [30, 3, 1], 93),
     # transformer: 4 tokens of width 6
     (
         {"model": {"kind": "transformer", "transformer": {"patch": 4, "width": 6, "blocks": 1}}},
@@ -151,3 +178,11 @@ def test_rules_without_feedback_may_stand_beside_any() -> None:
                 "rule": {"name": rule, "feedback": {"distribution": "repeated"}},
             }
         )
+
+
+@pytest.mark.parametrize("rule", ["bp", "fa", "dfa", "shallow"])
+def test_theory_stands_beside_its_simulation(rule: str) -> None:
+    """What the theory covers needs no other change than the kind."""
+    for kind in ("committee", "theory"):
+        document = theory("rule", name=rule, feedback={"values": [[1.0, -1.0, 0.5]]})
+        TrialConfig.model_validate({**document, "model": {**THEORY["model"], "kind": kind}})

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from services.domain.results import OrderColumns
 from services.domain.spec import TrialSpec
+from workers.theory.integrals import INTEGRALS, relu_I2
 from workers.training.data.random import Teacher, input_deviations
 
 Array = npt.NDArray[np.float64]
@@ -71,17 +72,6 @@ def rows(trial_ids: Sequence[int], step: int, orders: Sequence[OrderParameters])
 
 def _second_moments(c: Array, activation: str) -> Array | None:
     """I2(a, b) = E[g(z_a) g(z_b)] for fields of covariance c."""
-    variance = np.diag(c)
-    product = np.sqrt(np.outer(variance, variance))
-    match activation:
-        case "linear":
-            return c
-        case "erf":
-            moments: Array = 2 / math.pi * np.arcsin(c / np.sqrt(np.outer(1 + variance, 1 + variance)))
-        case "relu":
-            cosine = np.clip(np.divide(c, product, out=np.zeros_like(c), where=product > 0), -1, 1)
-            angle = np.arccos(cosine)
-            moments = product * (np.sin(angle) + (math.pi - angle) * cosine) / (2 * math.pi)
-        case _:
-            return None
-    return moments
+    if activation == "relu":
+        return relu_I2(c)
+    return INTEGRALS[activation].I2(c) if activation in INTEGRALS else None

@@ -4,40 +4,23 @@ A trial's numbers do not depend on its pack-mates, nor on where a training was i
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
 
 import torch
 
 from services.domain.architecture import architecture
 from services.domain.packability import shared_configuration
-from services.domain.results import Checkpoint, MetricColumns, OrderColumns, Outcome, Snapshot, TraceColumns
+from services.domain.results import MetricColumns, Outcome, TraceColumns
 from services.domain.schedule import trace_steps
 from services.domain.spec import TrialSpec
 from services.domain.states import Reason
-from workers.training import products
+from workers.training import products, solving
 from workers.training.data.library import DataLibrary
 from workers.training.data.sources import make_source
 from workers.training.pack import Pack
+from workers.training.progress import Progress
 from workers.training.state import TrialState, checkpoints, restore, snapshots
 
 _STEPS_BETWEEN_LOOKS = 64
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """What one trace point gives, for the trials still in the pack; `outcomes` are of those that ended at it.
-
-    Between trace points: checkpoints alone.
-    """
-
-    metrics: MetricColumns
-    traces: TraceColumns
-    orders: OrderColumns | None = None
-    snapshots: list[Snapshot] = field(default_factory=list)
-    checkpoints: list[Checkpoint] = field(default_factory=list)
-    outcomes: list[Outcome] = field(default_factory=list)
-    model_steps: int = 0
-    """Updates since the trace point before, summed over trials."""
 
 
 def train(
@@ -55,9 +38,13 @@ def train(
 
     `dropped` names trials that need not go on; they leave without an outcome. `checkpoint_due` is asked now and then.
     `resume`: states of all trials, at one step; trace points up to that step are not given again. Raises
-    DataUnavailable, and ValueError for trials that cannot share a pack.
+    DataUnavailable, and ValueError for trials that cannot share a pack. The theory is solved in place of training, from
+    its start.
     """
     _require_one_shape(trials)
+    if trials[0].config.model.kind == "theory":
+        yield from solving.solve(trials, trial_ids, dropped=dropped)
+        return
     products.choose(0)
     pack = start(trials, trial_ids, library=library, device=device, dtype=dtype)
     if resume:

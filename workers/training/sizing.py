@@ -53,8 +53,10 @@ class PackSizes:
     def best(self, trials: Sequence[TrialSpec], library: DataLibrary) -> int:
         """Size of the packs to train these trials in; measured when the program is new and they are many.
 
-        Raises DataUnavailable when the data is not on this machine.
+        Theory is solved as it comes. Raises DataUnavailable when the data is not on this machine.
         """
+        if trials[0].config.model.kind == "theory":
+            return len(trials)
         if self.device.type == "cuda":
             _, total = torch.cuda.mem_get_info(self.device)
             room = int(_GPU_FILL * self.gpu_share * total)

@@ -4,10 +4,14 @@ from services.domain.spec.rule import DIRECT_RULES, SEQUENTIAL_RULES
 from services.domain.spec.sweep import TrialConfig
 
 _SCALED_INITS = ("uniform", "normal", "orthogonal")
+# What concerns samples: the theory is of all of them.
+_SAMPLED = ("data.seed", "data.test_samples", "trace.evaluate_on", "trace.probe", "trace.alignment_on")
 
 
 def without_effect(config: TrialConfig, path: str) -> str | None:
     """Why the value at this dotted path changes nothing here, in two or three words; None where it matters."""
+    if config.model.kind == "theory" and path in _SAMPLED:
+        return "model theory"
     part, _, rest = path.partition(".")
     match part:
         case "data":

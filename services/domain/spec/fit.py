@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from services.domain.spec.data import DataSpec
 from services.domain.spec.model import ModelSpec
 from services.domain.spec.rule import DIRECT_RULES, SEQUENTIAL_RULES, RuleSpec
+from services.domain.spec.theory import theory_problems
+from services.domain.spec.trace import TraceSpec
 from services.domain.spec.train import TrainSpec
 
 
-def problems(data: DataSpec, model: ModelSpec, rule: RuleSpec, train: TrainSpec) -> Iterator[str]:
-    """What keeps this data, model, rule and training from going together."""
+def problems(data: DataSpec, model: ModelSpec, rule: RuleSpec, train: TrainSpec, trace: TraceSpec) -> Iterator[str]:
+    """What keeps this data, model, rule, training and measuring from going together."""
     found = (
         _rule_problem(model, rule),
         _feedback_problem(data, model, rule),
@@ -18,6 +20,8 @@ def problems(data: DataSpec, model: ModelSpec, rule: RuleSpec, train: TrainSpec)
         _batch_problem(data, train),
     )
     yield from filter(None, found)
+    if model.kind == "theory":
+        yield from theory_problems(data, model, rule, train, trace)
 
 
 def _rule_problem(model: ModelSpec, rule: RuleSpec) -> str | None:
@@ -57,7 +61,7 @@ def _feedback_problem(data: DataSpec, model: ModelSpec, rule: RuleSpec) -> str |
         return f"rank is for feedback uniform, normal and orthogonal, not {feedback.distribution}"
     if feedback.values is None:
         return None
-    if model.kind not in ("mlp", "committee") or len(model.hidden) != 1:
+    if model.kind not in ("mlp", "committee", "theory") or len(model.hidden) != 1:
         return "feedback values are for networks of one hidden layer"
     shape = (data.output_count, model.hidden[0])
     if len(feedback.values) != shape[0] or {len(row) for row in feedback.values} != {shape[1]}:

@@ -47,13 +47,14 @@ class TransformerSpec(SpecModel):
 
 
 class ModelSpec(SpecModel):
-    kind: Literal["mlp", "cnn", "committee", "transformer"] = Field(
+    kind: Literal["mlp", "cnn", "committee", "transformer", "theory"] = Field(
         "mlp",
         description="`committee`: two layers with the scalings of statistical physics, sum_k v_k g(w_k x / sqrt(N)), "
-        "learning rate lr for w and lr / N for v.",
+        "learning rate lr for w and lr / N for v; `theory`: its equations of motion in the limit of many inputs, from "
+        "the same initial overlaps.",
     )
     hidden: Annotated[list[Width], Field(min_length=0, max_length=256)] = Field(
-        [64, 64], description="Widths of the fully connected hidden layers; for `committee` one width K."
+        [64, 64], description="Widths of the fully connected hidden layers; for `committee` and `theory` one width K."
     )
     conv: ConvSpec = ConvSpec()
     transformer: TransformerSpec = TransformerSpec()
@@ -72,8 +73,9 @@ class ModelSpec(SpecModel):
 
     @model_validator(mode="after")
     def _committee_has_one_hidden_layer(self) -> "ModelSpec":
-        if self.kind == "committee" and len(self.hidden) != 1:
-            raise ValueError("a committee has exactly one hidden layer")
-        if self.kind == "committee" and self.bias:
-            raise ValueError("a committee has no biases")
+        name = {"committee": "a committee", "theory": "the theory"}.get(self.kind)
+        if name and len(self.hidden) != 1:
+            raise ValueError(f"{name} has exactly one hidden layer")
+        if name and self.bias:
+            raise ValueError(f"{name} has no biases")
         return self

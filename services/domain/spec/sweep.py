@@ -33,7 +33,7 @@ class TrialConfig(SpecModel):
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> "TrialConfig":
-        found = "; ".join(problems(self.data, self.model, self.rule, self.train))
+        found = "; ".join(problems(self.data, self.model, self.rule, self.train, self.trace))
         if found:
             raise ValueError(found)
         return self
