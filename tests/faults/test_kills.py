@@ -58,6 +58,7 @@ def test_a_killed_worker_costs_nothing(stack: Stack, client: Client) -> None:
     assert ask(client, f"SELECT count(*) FROM v_trials WHERE sweep_id = {sweep['id']} AND attempts > 1") == 0
 
 
+@pytest.mark.slow
 def test_a_killed_dispatcher_is_started_again_and_its_trials_are_rescued(stack: Stack, client: Client) -> None:
     sweep = client.submit(SWEEP)
     wait_for(lambda: recorded(client, sweep["id"]) > 0)
