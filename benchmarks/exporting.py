@@ -58,15 +58,22 @@ def main() -> None:
         with serve(url, Path(folder)) as (address, pid), Client(address) as client:
             client.export("sweeps", _file(Sink()))  # all modules are loaded now
             for form in ("csv", "ndjson", "arrow", "parquet"):
-                _measure(form, rows, pid, lambda sink, form=form: client.export("traces", _file(sink), form=form))
-            _measure("archive", rows, pid, lambda sink: client.archive(1, _file(sink)))
+                _tell(form, measure(rows, pid, lambda sink, form=form: client.export("traces", _file(sink), form=form)))
+            _tell("archive", measure(rows, pid, lambda sink: client.archive(1, _file(sink))))
 
 
-def _measure(name: str, rows: int, pid: int, send: Callable[[Sink], int]) -> None:
+def export_all(url: str, folder: Path, rows: int) -> dict[str, float]:
+    """All traces of a database as Parquet, of which there are so many rows."""
+    with serve(url, folder) as (address, pid), Client(address) as client:
+        client.export("sweeps", _file(Sink()))
+        return measure(rows, pid, lambda sink: client.export("traces", _file(sink)))
+
+
+def measure(rows: int, pid: int, send: Callable[[Sink], int]) -> dict[str, float]:
     before, cpu, started, sink = resident(pid), cpu_seconds(pid), time.perf_counter(), Sink()
     size = send(sink)
     seconds = time.perf_counter() - started
-    figures = {
+    return {
         "MB": round(size / 1e6, 1),
         "MB/s": round(size / 1e6 / seconds, 1),
         "rows/s": round(rows / seconds),
@@ -75,6 +82,9 @@ def _measure(name: str, rows: int, pid: int, send: Callable[[Sink], int]) -> Non
         "resident before, MB": before,
         "peak so far, MB": peak(pid),
     }
+
+
+def _tell(name: str, figures: dict[str, float]) -> None:
     print(json.dumps({name: figures}, indent=1), flush=True)
 
 

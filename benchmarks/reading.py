@@ -31,6 +31,7 @@ from sqlalchemy.orm import Session
 
 from benchmarks.databases import Server
 from benchmarks.dispatching import OF_64, TTL, submit, together
+from benchmarks.exporting import export_all
 from benchmarks.queueing import analyze
 from benchmarks.service import serve
 from benchmarks.simulated import Script, SimulatedExecutor
@@ -310,11 +311,15 @@ def main() -> None:
         result["load"]["curves kept, s"] = round(time.perf_counter() - started, 1)
         result["sizes"] = sizes(url)
         _tell(result)
-        result["reads"] = reads(url, sweep, 2, options.seconds)
-        _tell(result["reads"])
-        result["api"] = api_reads(url, folder, sweep, 2, options.rate, options.seconds)
+        sections: dict[str, Callable[[], dict[str, Any]]] = {
+            "reads": lambda: reads(url, sweep, 2, options.seconds),
+            "api": lambda: api_reads(url, folder, sweep, 2, options.rate, options.seconds),
+            "export": lambda: export_all(url, folder, sweep.trials * sweep.points * sweep.layers),
+        }
+        for name in options.only or sections:
+            result[name] = sections[name]()
+            _tell({name: result[name]})
         result["load of the machine, processes"] = round(os.getloadavg()[0], 1)
-        _tell(result["api"])
         engine.dispose()
     if options.out:
         options.out.write_text(json.dumps(result, indent=1) + "\n")
@@ -333,6 +338,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, nargs="?", help="where the figures go as JSON")
     parser.add_argument("--rows", type=int, default=40_000_000, help="rows of traces (40 million)")
+    parser.add_argument("--only", nargs="+", choices=("reads", "api", "export"), help="these sections")
     parser.add_argument("--rate", type=int, default=200, help="reads per second of the API (200)")
     parser.add_argument("--seconds", type=float, default=10, help="how long each kind of read is repeated (10)")
     parser.add_argument("--folder", type=Path, help="where the database lies meanwhile; about 220 bytes a row")
