@@ -2,7 +2,7 @@
 
 A finished sweep of 10,000 trials with so many rows, and one of 100,000 trials that wait, on an embedded PostgreSQL of
 the benchmark's own. What users ask is timed through the code that answers it; then the API serves 200 reads a second
-while a dispatcher records. The targets stand beside the figures.
+while a dispatcher records, and all traces leave as Parquet. The targets stand beside the figures.
 """
 
 import argparse
