@@ -25,6 +25,7 @@ with warnings.catch_warnings():
 
 _RECOVERY_SECONDS = 120  # after a crash it reads its log again before it serves
 _PROCESS_BYTES = 3 * 2**28
+_STARTER_BYTES = 2**28  # what the starting process may still take while the bound holds for it, too
 _UNSTARTED = subprocess.SubprocessError, AssertionError
 """What the library raises: the latter while the server recovers."""
 
@@ -90,15 +91,25 @@ def _start(server: PostgresServer) -> None:
 @contextmanager
 def _bounded_memory() -> Iterator[None]:
     """Processes started meanwhile, and theirs, take so much memory of their own at most: a query that wants more is
-    told "out of memory", and the machine never has to end PostgreSQL.
+    told "out of memory", and the machine never has to end PostgreSQL. A process that is larger itself passes on more.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    bounds = [limit for limit in (soft, hard, _PROCESS_BYTES) if limit != resource.RLIM_INFINITY]
+    bound = max(_PROCESS_BYTES, _own_bytes() + _STARTER_BYTES)
+    bounds = [limit for limit in (soft, hard, bound) if limit != resource.RLIM_INFINITY]
     resource.setrlimit(resource.RLIMIT_DATA, (min(bounds), hard))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def _own_bytes() -> int:
+    """What RLIMIT_DATA counts of this process: its private writable memory, touched or not. 0 where Linux is not."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except FileNotFoundError:
+        return 0
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmData:"))
 
 
 @contextmanager

@@ -127,9 +127,10 @@ class Dynamics:
         return C, s
 
     def generalisation_error(self, order: OrderParameters) -> Array:
-        """eps_g, (P,)."""
+        """eps_g, (P,). Near 0 it is a difference of far larger terms: what rounding leaves below 0 is 0."""
         C, s = self.fields(order)
-        return weighted(weighted(self.integrals.I2(C), s), s) / 2
+        error: Array = np.maximum(weighted(weighted(self.integrals.I2(C), s), s) / 2, 0)
+        return error
 
     def squared_signals(self, order: OrderParameters) -> Array:
         """E[(y - yhat)^2 g'(lambda_i) g'(lambda_k)] without the noise, (P, K, K)."""
