@@ -11,7 +11,7 @@ def test_a_process_above_the_bound_goes_on_while_it_starts_it(tmp_path: Path) ->
     ended, refused = Event(), []
 
     def work() -> None:
-        while not ended.is_set():
+        while not ended.wait(0.005):
             try:
                 bytearray(2**25)
             except MemoryError as error:
