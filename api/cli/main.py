@@ -4,16 +4,14 @@ Exit codes: 0 done; 1 the sweep did not succeed, or the command could not do its
 answers; 4 the server refused.
 """
 
-import signal
 import sys
 import time
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
 
-from api.cli import lists, operate, specs, tokens, transfer, webhooks
+from api.cli import lists, operate, reproduce, specs, tokens, transfer, webhooks
 from api.cli.console import FAILED, Format, err, out, show, tell, told
 from api.cli.operate import Output, SweepId
 from api.cli.specs import SpecFile
@@ -27,18 +25,19 @@ app.add_typer(lists.app)
 app.add_typer(webhooks.app, name="webhook")
 app.add_typer(tokens.app, name="token")
 app.add_typer(transfer.app)
+app.add_typer(reproduce.app)
 
 
 @app.command()
 def up() -> None:
     """Start the service and stay up: PostgreSQL, API, dispatcher, Ray. Ctrl-C stops it."""
-    from api.cli.stack import running
+    from api.cli.stack import on_signal, running
     from services.settings import Settings
 
     with told(), running(Settings.from_environment()) as service:
         err.print(f"alignsweep is up at [bold]{service.url}[/] (API: {service.url}/docs)", highlight=False)
         err.print("Submit with: alignsweep submit recipes/quickstart.yaml        Ctrl-C stops.", highlight=False)
-        stopped = _on_signal()
+        stopped = on_signal()
         while not stopped:
             service.tend()
             time.sleep(0.2)
@@ -53,7 +52,7 @@ def run(
     ),
 ) -> None:
     """Run one sweep from start to end: start the service if it is not up, submit, watch, table, figure, stop."""
-    from api.cli.stack import running, served
+    from api.cli.stack import on_signal, running, served
     from services.settings import Settings
 
     with told(spec):
@@ -64,7 +63,7 @@ def run(
             with Client(url) as client:
                 sweep = _run(client, document, figure)
         else:
-            _on_signal(raises=True)
+            on_signal(raises=True)
             started = time.monotonic()
             with running(settings) as service, service.tended(), Client(service.url, settings.token) as client:
                 err.print(f"service up in {time.monotonic() - started:.1f} s", highlight=False)
@@ -253,20 +252,6 @@ def _exit_for(sweep: dict[str, Any]) -> None:
     if sweep["state"] != "succeeded":
         err.print(f"sweep {sweep['id']} has {sweep['state']}", highlight=False)
         raise typer.Exit(FAILED)
-
-
-def _on_signal(*, raises: bool = False) -> list[int]:
-    """A list that fills when SIGINT or SIGTERM comes; or the signal raises KeyboardInterrupt."""
-    received: list[int] = []
-
-    def take(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-        if raises:
-            raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, take)
-    signal.signal(signal.SIGTERM, take)
-    return received
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
+from types import FrameType
 
 from api.auth import refusal
 from api.cli.console import err
@@ -165,6 +166,33 @@ def running(settings: Settings) -> Iterator[Stack]:
         address.write_text(json.dumps({"url": service.url, "pid": os.getpid()}))
         stack.callback(address.unlink, missing_ok=True)
         yield service
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[Client]:
+    """A client of the server that ALIGNSWEEP_URL names, else of this data folder's; starts that one if it is not up."""
+    if url := os.environ.get("ALIGNSWEEP_URL") or served(settings):
+        err.print(f"using the service at {url}", highlight=False)
+        with Client(url) as client:
+            yield client
+    else:
+        on_signal(raises=True)
+        with running(settings) as service, service.tended(), Client(service.url, settings.token) as client:
+            yield client
+
+
+def on_signal(*, raises: bool = False) -> list[int]:
+    """A list that fills when SIGINT or SIGTERM comes; or the signal raises KeyboardInterrupt."""
+    received: list[int] = []
+
+    def take(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        if raises:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, take)
+    signal.signal(signal.SIGTERM, take)
+    return received
 
 
 def served(settings: Settings) -> str | None:

@@ -1,0 +1,84 @@
+"""The paper's experiments, run, decided and reported."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from api.cli.console import FAILED, Format, err, show, told
+from api.cli.operate import Output
+from api.client import Client
+
+if TYPE_CHECKING:
+    from recipes.running import Reproduction
+
+app = typer.Typer()
+
+
+@app.command()
+def reproduce(
+    recipe: Annotated[
+        list[str] | None,
+        typer.Argument(help="Recipes, such as P1 or P11; `paper`, `beyond` or `all`. None: list them."),
+    ] = None,
+    size: Annotated[
+        str, typer.Option(help="ci: minutes for all on two cores; desk: an evening; paper: the paper's own grids.")
+    ] = "ci",
+    folder: Annotated[Path, typer.Option(help="Where the report goes; {size} is the size.")] = Path(
+        "out/reproduction-{size}"
+    ),
+    fresh: Annotated[
+        str, typer.Option(help="Any word: under a new one, all is trained anew. Without, what is there is used.")
+    ] = "",
+    output: Output = Format.TABLE,
+) -> None:
+    """Run the paper's experiments, decide their claims, write a report: figures, verdicts, intervals, questions.
+
+    Starts the service if it is not up. Example: alignsweep reproduce P1 P11 --size desk
+    """
+    from api.cli.stack import serving
+    from recipes.catalogue import Size, catalogue, chosen
+    from services.settings import Settings
+
+    with told():
+        recipes = catalogue()
+        if not recipe:
+            show(("id", "experiment"), [(each.id, each.title) for each in recipes.values()], output)
+            return
+        wanted, of_size, started = list(chosen(recipe, recipes)), Size(size), time.monotonic()
+        from recipes import report, running  # after the checks: they are slow to import
+
+        with serving(Settings.from_environment()) as client:
+            ids = running.submit(client, wanted, of_size, recipes, fresh=fresh)
+            _wait(client, ids)
+            reproductions = [running.decide(client, each, of_size, recipes, ids) for each in wanted]
+        where = Path(str(folder).format(size=of_size))
+        path = report.write(reproductions, of_size, where, seconds=time.monotonic() - started)
+        _tell(reproductions, output)
+        err.print(f"report: {path}", highlight=False)
+
+
+def _wait(client: Client, ids: Mapping[str, int]) -> None:
+    from api.cli.watch import watch
+
+    for name, id_ in ids.items():
+        state = client.sweep(id_)["state"]
+        if state not in ("succeeded", "partial", "failed", "cancelled"):
+            state = watch(client, id_)["state"]
+        err.print(f"{name} (sweep {id_}): {state}", highlight=False)
+
+
+def _tell(reproductions: "list[Reproduction]", output: Format) -> None:
+    from recipes.report import interval, number
+
+    columns = ("id", "claim", "verdict", "criterion", "statistic", "interval", "n")
+    rows = [
+        (each.recipe.id, f.claim, str(f.verdict), f.criterion, number(f.statistic), interval(f), f.n)
+        for each in reproductions
+        for f in each.findings
+    ]
+    show(columns, rows, output)
+    if any(source.state != "succeeded" for each in reproductions for source in each.sources.values()):
+        raise typer.Exit(FAILED)

@@ -1,0 +1,8 @@
+SELECT t.activation, t.seed,
+    (t.varied ->> 'data.alpha')::double precision AS alpha,
+    (t.varied ->> 'data.beta')::double precision AS beta,
+    c.step, c.weight_alignment, c.gradient_alignment, c.train_loss
+FROM v_curves AS c
+JOIN v_trials AS t USING (trial_id)
+WHERE t.sweep_id = :grid
+ORDER BY t.activation, alpha, beta, t.seed, c.step
