@@ -61,15 +61,18 @@ class Reproduction:
         return Verdict.HOLDS
 
 
-def submit(
-    client: Client, recipes: Sequence[Recipe], size: Size, catalogue: Mapping[str, Recipe], *, fresh: str = ""
-) -> dict[str, int]:
-    """Ids by name of all sweeps that the recipes ask about; what was submitted before is not trained again.
+def needed(recipes: Sequence[Recipe], size: Size, catalogue: Mapping[str, Recipe]) -> list[Sweep]:
+    """All sweeps that the recipes ask about, each once, in order."""
+    sweeps = (sweep for recipe in recipes for sweep in sweeps_of(recipe, size, catalogue).values())
+    return list({sweep.name: sweep for sweep in sweeps}.values())
+
+
+def submit(client: Client, sweeps: Sequence[Sweep], *, fresh: str = "") -> dict[str, int]:
+    """Submit them; ids by name. What was submitted before is not trained again.
 
     `fresh`: any word; under a new one everything is trained anew.
     """
-    wanted = {sweep.name: sweep for recipe in recipes for sweep in sweeps_of(recipe, size, catalogue).values()}
-    return {name: client.submit(sweep.spec, idempotency_key=_key(sweep, fresh))["id"] for name, sweep in wanted.items()}
+    return {sweep.name: client.submit(sweep.spec, idempotency_key=_key(sweep, fresh))["id"] for sweep in sweeps}
 
 
 def decide(
