@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from api.app import create_app
 from db.session import make_engine
+from services.phasing import detect_next
 from services.store import Store
 from services.transfer import imports
 from tests import queueing
@@ -92,6 +93,8 @@ def test_every_view_answers_the_same_after_an_import(
     archive = archived(client, finished_sweep(session, store))
     sweep = ok(there.post("/api/v1/archives", content=archive, headers=ZIP), 201)
     assert sweep["id"] == 1001
+    with Session(other) as there_session, there_session.begin():
+        assert detect_next(there_session)
     before, after = views(engine), views(other)
     for view, rows in before.items():
         assert after[view] == rows, view

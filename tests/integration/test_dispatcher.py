@@ -120,6 +120,7 @@ def test_a_sweep_is_trained_and_recorded_whole(dispatcher: Dispatcher, engine: E
     run_until_over(dispatcher, sweep_id)
     assert state(engine, sweep_id) == "succeeded"
     dispatcher.tick()  # the end of the last pack
+    dispatcher.tick()  # and what can wait
     points = 6  # steps 0, 1, 3, 10, 32, 45
     assert count(engine, "trial_summaries WHERE steps = 45") == 6
     rows = count(engine, "traces")

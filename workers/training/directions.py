@@ -104,8 +104,9 @@ def conditioning(A: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def alignment_residual(network: Network, rule: Rule, A: Tensor, l: int) -> Tensor:
-    """Largest entry of W_l - F_l A_l F_{l-1}^T over that of W_l, (P,): 0 in the form of weak weight alignment (Refinetti
-    et al. 2021, Sec. 3), 1 or so for weights that have nothing to do with the feedback. `A`: of `alignment_matrix`.
+    """Largest entry of W_l - F_l A_l F_{l-1}^T over that of W_l, (P,). `A`: of `alignment_matrix`.
+
+    0 in the form of weak weight alignment (Refinetti et al. 2021, Sec. 3), about 1 for weights without the feedback.
     """
     assert isinstance(rule, DirectFeedbackAlignment | TargetProjection)
     weights = network.parameters[l][0].double()
