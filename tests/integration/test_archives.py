@@ -119,6 +119,23 @@ def test_the_same_archive_is_the_same_sweep(client: TestClient, session: Session
     assert len(ok(client.get("/api/v1/sweeps"))["items"]) == 2
 
 
+def test_what_older_versions_did_not_measure_is_undefined(
+    client: TestClient, session: Session, store: Store, elsewhere: tuple[TestClient, Engine]
+) -> None:
+    there, other = elsewhere
+
+    def older(held: Members) -> None:
+        for table in ("traces", "layer_summaries"):
+            without_column(table, "alignment_residual")(held)
+
+    archive = resealed(archived(client, finished_sweep(session, store)), older)
+    ok(there.post("/api/v1/archives", content=archive, headers=ZIP), 201)
+    with Session(other) as there_session:
+        for view in ("v_alignment", "v_alignment_final"):
+            counted = f"SELECT count(*) = count(alignment_identity) AND count(alignment_residual) = 0 FROM {view}"
+            assert queueing.scalar(there_session, counted)
+
+
 def test_weights_travel_if_asked(
     client: TestClient, session: Session, store: Store, elsewhere: tuple[TestClient, Engine], tmp_path: Path
 ) -> None:
@@ -226,6 +243,18 @@ def with_column(table: str, name: str, value: Any) -> Callable[[Members], None]:
         place, kind = rows.schema.get_field_index(name), rows.schema.field(name).type
         sink = io.BytesIO()
         parquet.write_table(rows.set_column(place, name, pa.array([value] * len(rows), kind)), sink)
+        held[file] = sink.getvalue()
+
+    return change
+
+
+def without_column(table: str, name: str) -> Callable[[Members], None]:
+    """As from a version that did not have it."""
+
+    def change(held: Members) -> None:
+        file = f"tables/{table}.parquet"
+        sink = io.BytesIO()
+        parquet.write_table(parquet.read_table(io.BytesIO(held[file])).drop_columns([name]), sink)
         held[file] = sink.getvalue()
 
     return change

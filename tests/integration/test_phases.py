@@ -18,7 +18,12 @@ from tests.cookbook import train
 
 SWEEP = {
     "name": "phases",
-    "base": {"model": {"hidden": [24, 24]}, "train": {"epochs": 6, "lr": 0.01}, "trace": {"points_per_decade": 6}},
+    "base": {
+        "data": {"train_samples": 320},
+        "model": {"hidden": [24, 24]},
+        "train": {"epochs": 16, "lr": 0.01},
+        "trace": {"points_per_decade": 6, "probe": 50, "evaluate_on": 200},
+    },
     "grid": {"rule.name": ["bp", "dfa", "shallow"]},
     "seeds": {"count": 2},
 }
