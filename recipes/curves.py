@@ -11,20 +11,20 @@ Curve = npt.NDArray[np.float64]
 
 
 def first_reach(step: Curve, value: Curve, level: float) -> float:
-    """First step at which a curve is at or above the level, linear in the logarithm of the step between trace points.
+    """First step at which a curve is at or above the level: straight lines over log(1 + step) between trace points.
 
-    Steps below 1 count as 1, points without a value are left out; NaN where the level is never reached.
+    At least 1; points without a value are left out; NaN where the level is never reached.
     """
     seen = np.isfinite(value)
     time, height = _log(step[seen]), value[seen]
     above = np.flatnonzero(height >= level)
     if not len(above):
         return float("nan")
-    last = int(above[0])
-    if last == 0:
-        return float(10 ** time[0])
-    share = (level - height[last - 1]) / (height[last] - height[last - 1])
-    return float(10 ** (time[last - 1] + share * (time[last] - time[last - 1])))
+    i = int(above[0])
+    if i == 0:
+        return max(1.0, float(step[seen][0]))
+    share = (level - height[i - 1]) / (height[i] - height[i - 1])
+    return max(1.0, float(np.expm1(time[i - 1] + share * (time[i] - time[i - 1]))))
 
 
 def half_time(step: Curve, value: Curve) -> float:
@@ -39,7 +39,7 @@ def half_drop_time(step: Curve, value: Curve) -> float:
 
 
 def value_at(step: Curve, value: Curve, when: float) -> float:
-    """A curve at a step, linear in the logarithm of the step between trace points; NaN at NaN."""
+    """A curve at a step, on straight lines over log(1 + step); NaN at NaN."""
     seen = np.isfinite(value)
     if not np.isfinite(when) or not seen.any():
         return float("nan")
@@ -78,4 +78,5 @@ def _columns(run: pl.DataFrame) -> Callable[[str], Curve]:
 
 
 def _log(step: Curve) -> Curve:
-    return np.log10(np.maximum(step.astype(np.float64), 1.0))
+    logarithm: Curve = np.log1p(step.astype(np.float64))
+    return logarithm

@@ -24,6 +24,10 @@ SELECT count(*) AS attempts,
     string_agg(DISTINCT provenance ->> 'reproducibility', ', ') AS reproducibility
 FROM v_attempts
 WHERE sweep_id = :sweep"""
+_UNCOMPARED = """\
+SELECT coalesce(sum(n * (n - 1) / 2), 0)::bigint
+    - (SELECT count(*) FROM v_parameter_cosines WHERE sweep_id = :sweep AND layer = 0) AS pairs
+FROM (SELECT count(*) AS n FROM v_snapshots WHERE sweep_id = :sweep GROUP BY group_id, step) AS kept"""
 _MAX_ROWS = 100_000
 
 
@@ -73,6 +77,11 @@ def submit(client: Client, sweeps: Sequence[Sweep], *, fresh: str = "") -> dict[
     `fresh`: any word; under a new one everything is trained anew.
     """
     return {sweep.name: client.submit(sweep.spec, idempotency_key=_key(sweep, fresh))["id"] for sweep in sweeps}
+
+
+def uncompared(client: Client, id_: int) -> int:
+    """Pairs of snapshots of this sweep whose cosines are still to come: a dispatcher compares them when it is idle."""
+    return int(client.frame(asked(_UNCOMPARED, {"sweep": id_})).item())
 
 
 def decide(

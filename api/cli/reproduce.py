@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+_PATIENCE_SECONDS = 60.0
+
 
 @app.command()
 def reproduce(
@@ -85,6 +87,19 @@ def _wait(client: Client, ids: Mapping[str, int]) -> None:
         if state not in ("succeeded", "partial", "failed", "cancelled"):
             state = watch(client, id_)["state"]
         err.print(f"{name} (sweep {id_}): {state}", highlight=False)
+    for id_ in ids.values():
+        _wait_for_comparisons(client, id_)
+
+
+def _wait_for_comparisons(client: Client, id_: int) -> None:
+    """Until all snapshots are compared, or none was for a minute: what the store lost never is."""
+    from recipes.running import uncompared
+
+    left, seen = uncompared(client, id_), time.monotonic()
+    while left and time.monotonic() - seen < _PATIENCE_SECONDS:
+        time.sleep(0.5)
+        if (now := uncompared(client, id_)) != left:
+            left, seen = now, time.monotonic()
 
 
 def _tell(reproductions: "list[Reproduction]", output: Format) -> None:

@@ -15,6 +15,8 @@ from recipes.findings import (
     rank_correlation_above,
     share_above,
     share_within,
+    undecided,
+    weakest,
 )
 
 TEN = [0.50, 0.52, 0.48, 0.51, 0.49, 0.50, 0.53, 0.47, 0.50, 0.50]
@@ -75,3 +77,15 @@ def test_an_undecided_claim_says_why() -> None:
 def test_criteria_are_told_as_people_write_them() -> None:
     assert mean_above("c", TEN, 0.25, what="GA").criterion == "GA > 0.25"
     assert mean_within("c", TEN, 0.1, 0.9, what="GA").criterion == "0.1 < GA < 0.9"
+
+
+def test_the_weakest_part_is_told() -> None:
+    strong, weak = mean_above("strong", TEN, 0.4), mean_above("weak", [x - 0.05 for x in TEN], 0.4)
+    fails, open_ = mean_above("fails", TEN, 0.6), undecided("open", "too few")
+    told = weakest("all", [strong, weak])
+    assert (told.claim, told.verdict, told.statistic) == ("all", Verdict.HOLDS, weak.statistic)
+    assert told.note == "the weakest of 2: weak"
+    assert weakest("all", [strong, open_, weak]).verdict is Verdict.UNDECIDED
+    assert weakest("all", [strong, open_, fails]).verdict is Verdict.FAILS
+    assert weakest("all", [strong, weak], strength=lambda part: -(part.high or 0)).statistic == strong.statistic
+    assert weakest("all", []).verdict is Verdict.UNDECIDED
