@@ -70,7 +70,8 @@ def bottom_to_top(*, halves: tuple[float, ...] = (50, 100, 200), spread: float =
 def align_then_memorise(*, aligned: float = 50, falls: float = 0.1) -> Frames:
     def run(seed: int, error: str) -> list[dict[str, Any]]:
         return [
-            {"seed": seed, "step": step, error: 0.9 - rises(step, 150, 0.9)}
+            {"seed": seed, "step": step, "train_loss": 0.9 - rises(step, 150, 0.9)}
+            | {error: 0.9 - rises(step, 150, 0.9)}
             | {"gradient_alignment": rises(step, aligned * (1 + jitter(seed)))}
             | {
                 name: rises(step, aligned) - rises(step, 3000, falls * (1 + jitter(seed)))

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from recipes.catalogue import Frames
 from recipes.curves import half_drop_time, half_time, per_run, value_at
@@ -92,9 +93,9 @@ def _curves(axes: Axes, points: pl.DataFrame) -> None:
     for layer, step, mean, sd in _bands(points):
         colour = colour_of(layer - 1, points["layer"].n_unique())
         band(axes, step, mean, sd, color=colour, label=f"layer {layer}")
+    log_steps(axes)
     axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
     axes.set_ylim(-0.15, 1)
-    log_steps(axes)
 
 
 def _bands(points: pl.DataFrame) -> Iterator[tuple[int, list[float], list[float], list[float | None]]]:
@@ -115,6 +116,9 @@ def _half_times(axes: Axes, times: pl.DataFrame) -> None:
     fallen = float(10 ** np.nanmean(np.log10(times["error_half"])))
     axes.axvline(fallen, color="0.5", linestyle=":", label="error half fallen")
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_yticks(layers)
     axes.set_ylim(layers[0] - 0.6, layers[-1] + 0.6)
     axes.set_xlabel("step at half of its alignment")

@@ -1,5 +1,7 @@
 """P14: alignment and the fall of the error: which comes first, and what becomes of alignment at the end."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
@@ -77,14 +79,17 @@ def _order(name: str, points: pl.DataFrame, keys: list[str], error: str) -> Find
         lambda curve: {
             "aligned": half_time(curve("step"), curve("gradient_alignment")),
             "fallen": half_drop_time(curve("step"), curve(error)),
+            "loss_fallen": half_drop_time(curve("step"), curve("train_loss")),
         },
     )
-    return mean_below(
+    finding = mean_below(
         f"{name}: the network is aligned by half no later than half of its error has gone, to one trace point",
         np.log10(times["aligned"].to_numpy() / times["fallen"].to_numpy()).tolist(),
         _BIN,
         what="log10 of t(GA) / t(error)",
     )
+    by_loss = float(np.nanmean(np.log10(times["aligned"].to_numpy() / times["loss_fallen"].to_numpy())))
+    return finding if error == "train_loss" else replace(finding, note=f"of the training loss instead: {by_loss:.2f}")
 
 
 def _lost(linear: pl.DataFrame) -> list[float]:

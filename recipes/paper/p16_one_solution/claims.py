@@ -15,8 +15,8 @@ from recipes.findings import Finding, mean_above, mean_within, undecided
 _OWN = "dfa, own feedback"
 _LINES = {"bp": RULES["bp"], "dfa": RULES["dfa"], _OWN: ("DFA, own feedback", "#2c7fb8", "-.")}
 _KNOWN = {
-    "tanh": "an independent reimplementation (MNIST, 3 seeds): 0.42",
-    "relu": "an independent reimplementation (MNIST, 3 seeds): 0.27",
+    "mnist, tanh": "an independent reimplementation (5,000 samples, 3 seeds): 0.42; BP 0.00",
+    "mnist, relu": "an independent reimplementation (5,000 samples, 3 seeds): 0.27; BP 0.01",
 }
 _FEW = 3
 
@@ -28,7 +28,7 @@ def decide(frames: Frames) -> list[Finding]:
     """
     findings: list[Finding] = []
     for (data, activation), mine in frames["pairs"].group_by("data", "activation", maintain_order=True):
-        findings += _of_networks(f"{data}, {activation}", str(activation), mine.filter(layer=0))
+        findings += _of_networks(f"{data}, {activation}", mine.filter(layer=0))
     return findings or [undecided("seeds that share their feedback become alike", "no parameters were compared")]
 
 
@@ -48,7 +48,7 @@ def draw(frames: Frames) -> Figure:
     return figure
 
 
-def _of_networks(name: str, activation: str, pairs: pl.DataFrame) -> Iterator[Finding]:
+def _of_networks(name: str, pairs: pl.DataFrame) -> Iterator[Finding]:
     ends = {rule: pseudo_values(_at_the_end(pairs.filter(rule=rule))) for rule in _LINES}
     missing = [rule for rule, values in ends.items() if len(values) < _FEW]
     if missing:
@@ -60,7 +60,7 @@ def _of_networks(name: str, activation: str, pairs: pl.DataFrame) -> Iterator[Fi
         dfa.tolist(),
         0.1,
         what="mean cosine, DFA",
-        known=_KNOWN.get(activation),
+        known=_KNOWN.get(name),
     )
     yield mean_within(
         f"{name}: trained by backpropagation, they stay unrelated",
@@ -68,7 +68,6 @@ def _of_networks(name: str, activation: str, pairs: pl.DataFrame) -> Iterator[Fi
         -0.05,
         0.05,
         what="mean cosine, BP",
-        known="an independent reimplementation (MNIST, 3 seeds): 0.00 (tanh), 0.01 (relu)",
     )
     yield mean_above(
         f"{name}: that is more than ten times what backpropagation gives",
@@ -110,8 +109,8 @@ def _grows(axes: Axes, pairs: pl.DataFrame, rule: str) -> None:
         steps, mean, low, high = zip(*rows, strict=True)
         axes.plot(steps, mean, line, color=colour, label=label)
         axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
-    axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
     log_steps(axes)
+    axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
 
 
 def _by_layer(axes: Axes, pairs: pl.DataFrame) -> None:
@@ -120,8 +119,8 @@ def _by_layer(axes: Axes, pairs: pl.DataFrame) -> None:
     for index, layer in enumerate(layers):
         mine = means.filter(layer=layer)
         axes.plot(mine["step"], mine["cosine"], color=colour_of(index, len(layers)), label=f"layer {layer}")
-    axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
     log_steps(axes)
+    axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
 
 
 def _interval(pairs: pl.DataFrame) -> tuple[float, float, float]:
