@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from recipes.catalogue import Frames
-from recipes.curves import first_reach, half_drop_time, half_time, per_run, value_at
+from recipes.curves import half_drop_time, half_time, per_run
 from recipes.drawing import log_steps, panels
 from recipes.findings import Finding, mean_above, mean_below
 
@@ -29,11 +29,11 @@ def decide(frames: Frames) -> list[Finding]:
     findings += [
         _order(f"{linear['data'][0]}, linear from zero", linear, _RUN, "train_error"),
         mean_above(
-            f"{linear['data'][0]}, linear from zero: the top hidden layer loses alignment once the training error is "
-            "below 5 %",
+            f"{linear['data'][0]}, linear from zero: the alignment of the top hidden layer peaks and falls while the "
+            "training error is below 5 %",
             _lost(linear),
             0,
-            what="GA when the error reaches 5 % - final GA",
+            what="peak - final GA",
             known="an independent reimplementation: from 0.92 to 0.86",
         ),
     ]
@@ -93,18 +93,20 @@ def _order(name: str, points: pl.DataFrame, keys: list[str], error: str) -> Find
 
 
 def _lost(linear: pl.DataFrame) -> list[float]:
-    """Alignment of the top hidden layer when the error first reaches 5 %, minus that at the end; by seed."""
-    ends = per_run(
-        linear,
-        _RUN,
-        lambda curve: {
-            "fitted": value_at(
-                curve("step"), curve("top_alignment"), first_reach(curve("step"), -curve("train_error"), -_FITTED)
-            ),
-            "final": float(curve("top_alignment")[-1]),
-        },
-    )
-    return (ends["fitted"] - ends["final"]).to_list()
+    """What the top hidden layer has lost of its alignment at the end since its peak with the data fitted; by seed.
+
+    The step of the peak is that of the other seeds' mean, so that noise makes no peaks; 0 where that is the end.
+    """
+    lost = []
+    for seed in linear["seed"].unique().sort():
+        others = (
+            linear.filter(pl.col("seed") != seed).group_by("step").agg(pl.col("train_error", "top_alignment").mean())
+        )
+        fitted = others.filter(pl.col("train_error") <= _FITTED).sort("top_alignment")
+        own = linear.filter(pl.col("seed") == seed).sort("step")
+        peak = own.filter(step=fitted["step"][-1])["top_alignment"].item() if len(fitted) else np.nan
+        lost.append(float(peak) - float(own["top_alignment"][-1]))
+    return lost
 
 
 def _fallen(grid: pl.DataFrame) -> list[float]:
