@@ -130,7 +130,7 @@ def _two_phases(axes: Axes, title: str, points: pl.DataFrame, error: str, alignm
         values = shown[column].to_numpy()
         label = "alignment / its peak" if column == alignment else "error / its start"
         axes.plot(shown["step"], values / np.nanmax(values), line, color=colour, label=label)
+    log_steps(axes)
     axes.axhline(0.5, color="0.85", linewidth=0.8, zorder=0)
     axes.set_ylim(-0.1, 1.05)
     axes.set_title(title)
-    log_steps(axes)
