@@ -28,7 +28,7 @@ def jitter(seed: int, size: float = 0.01) -> float:
 
 
 def alignment_emerges(*, height: float = 0.8, dfa: float = 0.1, spread: float = 0.001) -> Frames:
-    where = {"data": "digits", "activation": "tanh"}
+    where = {"data": "digits", "activation": "tanh", "lr": 0.001}
     layers = [
         where | {"seed": s, "layer": layer, "step": step, "gradient_alignment": value + jitter(s)}
         for s in SEEDS

@@ -10,6 +10,9 @@ from recipes.catalogue import Frames
 from recipes.drawing import RULES, band, log_steps, panels
 from recipes.findings import Finding, mean_above, mean_below, mean_within, weakest
 
+_NETWORK = ("data", "activation", "lr")
+_RATE = 1e-3
+"""The authors' learning rate, which names leave out."""
 _KNOWN = {
     "mnist, tanh": "an independent reimplementation (5,000 samples, 60 epochs, one seed): 0.79, 0.75, 0.76",
     "mnist, relu": "an independent reimplementation (5,000 samples, 60 epochs, one seed): 0.72, 0.69, 0.68",
@@ -20,8 +23,8 @@ def decide(frames: Frames) -> list[Finding]:
     """Per data set and activation: from where alignment starts, where it ends, and the training error."""
     layers, ends = frames["layers"], frames["ends"]
     findings: list[Finding] = []
-    for (data, activation), mine in layers.group_by("data", "activation", maintain_order=True):
-        name = f"{data}, {activation}"
+    for network, mine in layers.group_by(_NETWORK, maintain_order=True):
+        name = _name(network)
         findings += [
             weakest(
                 f"{name}: before training, no hidden layer is aligned",
@@ -40,7 +43,7 @@ def decide(frames: Frames) -> list[Finding]:
             ),
             mean_below(
                 f"{name}: DFA's training error is below twice that of backpropagation and 5 points",
-                _beyond(ends.filter(data=data, activation=activation)),
+                _beyond(_of(ends, network)),
                 0.05,
                 what="error of DFA - 2 x error of BP",
             ),
@@ -51,9 +54,9 @@ def decide(frames: Frames) -> list[Finding]:
 def draw(frames: Frames) -> Figure:
     """A row per data set and activation: training error, gradient alignment, weight alignment."""
     curves = frames["curves"]
-    groups = list(curves.group_by("data", "activation", maintain_order=True))
+    groups = list(curves.group_by(_NETWORK, maintain_order=True))
     figure, axes = panels(len(groups), 3)
-    for row, ((data, activation), mine) in zip(axes, groups, strict=True):
+    for row, (network, mine) in zip(axes, groups, strict=True):
         for rule in ("bp", "dfa"):
             _curve(row[0], mine.filter(rule=rule), "train_error", rule)
         for panel, column in zip(row[1:], ("gradient_alignment", "weight_alignment"), strict=True):
@@ -63,10 +66,19 @@ def draw(frames: Frames) -> Figure:
         row[0].set_ylabel("training error")
         row[1].set_ylabel("gradient alignment")
         row[2].set_ylabel("weight alignment")
-        row[0].set_title(f"{data}, {activation}")
+        row[0].set_title(_name(network))
         row[0].set_ylim(0, 1)
         row[0].legend()
     return figure
+
+
+def _name(network: tuple[object, ...]) -> str:
+    data, activation, lr = network
+    return f"{data}, {activation}" if lr == _RATE else f"{data}, {activation}, learning rate {lr}"
+
+
+def _of(rows: pl.DataFrame, network: tuple[object, ...]) -> pl.DataFrame:
+    return rows.filter(**dict(zip(_NETWORK, network, strict=True)))
 
 
 def _by_layer(rows: pl.DataFrame) -> Iterator[tuple[int, list[float]]]:
