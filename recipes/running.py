@@ -24,10 +24,15 @@ SELECT count(*) AS attempts,
     string_agg(DISTINCT provenance ->> 'reproducibility', ', ') AS reproducibility
 FROM v_attempts
 WHERE sweep_id = :sweep"""
-_UNCOMPARED = """\
+UNCOMPARED = """\
 SELECT coalesce(sum(n * (n - 1) / 2), 0)::bigint
     - (SELECT count(*) FROM v_parameter_cosines WHERE sweep_id = :sweep AND layer = 0) AS pairs
-FROM (SELECT count(*) AS n FROM v_snapshots WHERE sweep_id = :sweep GROUP BY group_id, step) AS kept"""
+FROM (
+    SELECT count(*) AS n FROM v_snapshots JOIN v_trials USING (trial_id)
+    WHERE v_snapshots.sweep_id = :sweep AND v_trials.state = 'succeeded'
+    GROUP BY v_snapshots.group_id, v_snapshots.step
+) AS kept"""
+"""Pairs of snapshots of a sweep whose cosines are not there yet."""
 _MAX_ROWS = 100_000
 
 
@@ -81,7 +86,7 @@ def submit(client: Client, sweeps: Sequence[Sweep], *, fresh: str = "") -> dict[
 
 def uncompared(client: Client, id_: int) -> int:
     """Pairs of snapshots of this sweep whose cosines are still to come: a dispatcher compares them when it is idle."""
-    return int(client.frame(asked(_UNCOMPARED, {"sweep": id_})).item())
+    return int(client.frame(asked(UNCOMPARED, {"sweep": id_})).item())
 
 
 def decide(
