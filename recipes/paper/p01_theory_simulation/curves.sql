@@ -8,6 +8,6 @@ FROM v_trials AS solved
 JOIN v_trials AS trained USING (sweep_id, seed)
 JOIN v_curves AS theory ON theory.trial_id = solved.trial_id
 JOIN v_curves AS simulation ON simulation.trial_id = trained.trial_id AND simulation.step = theory.step
-WHERE sweep_id = :erf AND solved.model = 'theory' AND trained.model = 'committee'
+WHERE solved.sweep_id = :erf AND solved.model = 'theory' AND trained.model = 'committee'
     AND solved.varied - 'model.kind' = trained.varied - 'model.kind'
 ORDER BY inputs, init_scale, solved.rule, solved.seed, theory.step

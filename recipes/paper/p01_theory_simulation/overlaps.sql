@@ -9,7 +9,7 @@ JOIN v_order_parameters AS theory ON theory.trial_id = solved.trial_id
 JOIN v_order_parameters AS simulation ON simulation.trial_id = trained.trial_id
     AND (simulation.step, simulation.quantity, simulation.i, simulation.j)
         = (theory.step, theory.quantity, theory.i, theory.j)
-WHERE sweep_id = :erf AND solved.model = 'theory' AND trained.model = 'committee'
+WHERE solved.sweep_id = :erf AND solved.model = 'theory' AND trained.model = 'committee'
     AND solved.varied - 'model.kind' = trained.varied - 'model.kind' AND theory.quantity IN ('Q', 'R', 'v')
 GROUP BY solved.trial_id, solved.rule, solved.seed, solved.config, theory.quantity
 ORDER BY inputs, init_scale, solved.rule, theory.quantity, solved.seed

@@ -9,7 +9,7 @@ JOIN v_order_parameters AS here ON here.trial_id = dfa.trial_id
     AND (here.step, here.quantity, here.i, here.j) = (there.step, there.quantity, there.i, there.j)
 JOIN v_order_parameters AS initial ON initial.trial_id = bp.trial_id AND initial.step = 0
     AND (initial.quantity, initial.i, initial.j) = (there.quantity, there.i, there.j)
-WHERE sweep_id = :matched AND bp.rule = 'bp' AND dfa.rule = 'dfa'
+WHERE bp.sweep_id = :matched AND bp.rule = 'bp' AND dfa.rule = 'dfa'
     AND bp.varied - 'rule.name' = dfa.varied - 'rule.name'
     AND there.quantity IN ('Q', 'R', 'v') AND there.step > 0
 GROUP BY bp.trial_id, bp.activation, bp.config, bp.seed, there.step

@@ -11,7 +11,7 @@ JOIN v_order_parameters AS initial ON initial.trial_id = solved.trial_id AND ini
 JOIN v_order_parameters AS simulation ON simulation.trial_id = trained.trial_id
     AND (simulation.step, simulation.quantity, simulation.i, simulation.j)
         = (theory.step, theory.quantity, theory.i, theory.j)
-WHERE sweep_id = :starts AND solved.model = 'theory' AND trained.model = 'committee'
+WHERE solved.sweep_id = :starts AND solved.model = 'theory' AND trained.model = 'committee'
     AND solved.varied - 'model.kind' = trained.varied - 'model.kind'
     AND (theory.quantity IN ('R', 'v') OR theory.quantity = 'Q' AND theory.i <= theory.j)
 GROUP BY solved.activation, solved.rule, units, theory.quantity, theory.i, theory.j

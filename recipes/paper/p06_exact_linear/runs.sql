@@ -1,6 +1,7 @@
+-- Time is counted in samples per input dimension, times the learning rate.
 -- a and b are per square root of the input dimension: |a|^2 is the mean of Q_kk over F_k^2, |b|^2 = A^T T A.
 WITH trials AS (
-    SELECT trial_id, model, rule, seed, (config #>> '{model,hidden,0}')::integer AS units
+    SELECT trial_id, model, rule, seed, lr * batch_size AS pace, (config #>> '{model,hidden,0}')::integer AS units
     FROM v_trials
     WHERE sweep_id IN (:theory, :simulation)
 ), teachers AS (
@@ -19,7 +20,8 @@ WITH trials AS (
     WHERE sweep_id IN (:theory, :simulation)
     GROUP BY trial_id, step
 )
-SELECT t.model, t.rule, t.units, t.seed, c.step, c.generalisation_error AS error, c.weight_alignment AS alignment,
+SELECT t.model, t.rule, t.units, t.seed, c.step, t.pace * c.epoch AS time,
+    c.generalisation_error AS error, c.weight_alignment AS alignment,
     sqrt(s.w_squared) AS w, sqrt(s.v_squared) AS v, s.feedback_squared, sqrt(teachers.b_squared) AS b
 FROM trials AS t
 JOIN v_curves AS c USING (trial_id)
