@@ -105,8 +105,8 @@ def _aligned(axes: Axes, runs: pl.DataFrame) -> None:
         colour = colour_of(index, 3)
         for _, run in runs.filter(pl.col("step") > 0, model=model).sort("step").group_by(_RUN):
             apart = (1 - run["alignment"]).abs().to_numpy()
-            axes.plot(run["time"], np.maximum(apart, _ROUNDING), color=colour, linewidth=0.6, alpha=0.6)
-        axes.plot([], [], color=colour, label=label)
+            axes.plot(run["time"], np.maximum(apart, _ROUNDING), ".", color=colour, markersize=2, alpha=0.6)
+        axes.plot([], [], ".", color=colour, label=label)
     axes.axhline(_APART, color="black", linestyle=":", linewidth=1, label="criterion")
     axes.set(
         xscale="log", yscale="log", xlabel="time x learning rate", ylabel="1 - cos(v, F)", ylim=(_ROUNDING / 3, 1e-2)
