@@ -89,7 +89,7 @@ def permuted(*, chosen: float = 1.0, seeds: int = 100) -> Frames:
         first = seed < chosen * seeds if rule == "dfa" else seed % 2 == 0
         return (1.5, 0.5) if first else (0.5, 1.5)
 
-    runs = [*product(("theory", "committee"), RULES, range(seeds))]
+    runs = [*product(("theory",), RULES, range(seeds)), *product(("committee",), ("dfa",), range(seeds))]
     return readouts(runs, final)
 
 

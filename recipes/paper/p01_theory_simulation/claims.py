@@ -1,5 +1,7 @@
 """P1: equations of motion beside simulations that start from the same overlaps."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
@@ -7,7 +9,7 @@ from matplotlib.figure import Figure
 
 from recipes.catalogue import Frames
 from recipes.drawing import RULES, colour_of, panels
-from recipes.findings import Finding, all_below, mean_below
+from recipes.findings import Finding, Verdict, all_below, mean_below
 
 _PAPER_INPUTS = 500
 _LEAST_ERROR = 1e-3
@@ -25,13 +27,15 @@ def decide(frames: Frames) -> list[Finding]:
     inputs = _closest_to_the_papers(curves)
     largest = curves.filter(inputs=inputs).group_by(_RUN[1:]).agg(pl.col("deviation").abs().max()).sort(_RUN[1:])
     findings = [
-        all_below(
-            f"{RULES[rule][0]}, initial weights of {scale:g}, N = {inputs}: errors of theory and simulation differ by "
-            "less than 10 % while they are above 0.001",
-            mine["deviation"].to_list(),
-            0.1,
-            what="largest relative difference",
-            known=_KNOWN.get((rule, scale)),
+        _explained(
+            all_below(
+                f"{RULES[rule][0]}, initial weights of {scale:g}, N = {inputs}: errors of theory and simulation differ "
+                "by less than 10 % while they are above 0.001",
+                mine["deviation"].to_list(),
+                0.1,
+                what="largest relative difference",
+                known=_KNOWN.get((rule, scale)),
+            )
         )
         for (scale, rule), mine in largest.group_by("init_scale", "rule", maintain_order=True)
     ]
@@ -81,6 +85,14 @@ def draw(frames: Frames) -> Figure:
     axes[0][0].legend()
     _by_inputs(axes[0][-1], _followed(curves))
     return figure
+
+
+def _explained(finding: Finding) -> Finding:
+    if finding.verdict is not Verdict.FAILS:
+        return finding
+    return replace(
+        finding, note="single runs leave the plateau a little earlier or later; there the error falls steeply"
+    )
 
 
 def _closest_to_the_papers(curves: pl.DataFrame) -> int:

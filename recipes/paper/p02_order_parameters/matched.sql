@@ -1,16 +1,22 @@
 -- How far Q, R and v come apart under the two rules, relative to how far backpropagation has moved them.
-SELECT bp.activation, (bp.config #>> '{model,hidden,0}')::integer AS units, bp.seed, there.step,
-    (there.step::double precision / (bp.config #>> '{data,inputs}')::integer) AS time,
-    sqrt(sum((here.value - there.value) ^ 2) / sum((there.value - initial.value) ^ 2)) AS apart
-FROM v_trials AS bp
-JOIN v_trials AS dfa USING (sweep_id, seed)
-JOIN v_order_parameters AS there ON there.trial_id = bp.trial_id
-JOIN v_order_parameters AS here ON here.trial_id = dfa.trial_id
-    AND (here.step, here.quantity, here.i, here.j) = (there.step, there.quantity, there.i, there.j)
-JOIN v_order_parameters AS initial ON initial.trial_id = bp.trial_id AND initial.step = 0
-    AND (initial.quantity, initial.i, initial.j) = (there.quantity, there.i, there.j)
-WHERE bp.sweep_id = :matched AND bp.rule = 'bp' AND dfa.rule = 'dfa'
-    AND bp.varied - 'rule.name' = dfa.varied - 'rule.name'
-    AND there.quantity IN ('Q', 'R', 'v') AND there.step > 0
-GROUP BY bp.trial_id, bp.activation, bp.config, bp.seed, there.step
-ORDER BY bp.activation, units, bp.seed, there.step
+WITH runs AS MATERIALIZED (
+    SELECT trial_id, activation, rule, seed, (config #>> '{model,hidden,0}')::integer AS units,
+        (config #>> '{data,inputs}')::double precision AS inputs
+    FROM v_trials
+    WHERE sweep_id = :matched
+), entries AS (
+    SELECT runs.activation, runs.units, runs.seed, p.step, p.step / runs.inputs AS time, p.quantity, p.i, p.j,
+        max(p.value) FILTER (WHERE runs.rule = 'bp') AS bp, max(p.value) FILTER (WHERE runs.rule = 'dfa') AS dfa
+    FROM runs
+    JOIN v_order_parameters AS p USING (trial_id)
+    WHERE p.quantity IN ('Q', 'R', 'v')
+    GROUP BY runs.activation, runs.units, runs.seed, runs.inputs, p.step, p.quantity, p.i, p.j
+), changes AS (
+    SELECT *, bp - first_value(bp) OVER (PARTITION BY activation, units, seed, quantity, i, j ORDER BY step) AS change
+    FROM entries
+)
+SELECT activation, units, seed, step, time, sqrt(sum((dfa - bp) ^ 2) / sum(change ^ 2)) AS apart
+FROM changes
+WHERE step > 0
+GROUP BY activation, units, seed, step, time
+ORDER BY activation, units, seed, step

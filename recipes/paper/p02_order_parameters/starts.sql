@@ -1,18 +1,17 @@
--- Entries at the end of theory and simulation that start alike, over runs that differ in their samples alone.
-SELECT solved.activation, solved.rule, (solved.config #>> '{model,hidden,0}')::integer AS units,
-    theory.quantity, theory.i, theory.j, count(*) AS n,
-    avg(initial.value) AS initial, avg(theory.value) AS theory,
-    avg(simulation.value) AS simulation, stddev_samp(simulation.value) AS sd
-FROM v_trials AS solved
-JOIN v_trials AS trained USING (sweep_id, seed)
-JOIN v_order_parameters AS theory ON theory.trial_id = solved.trial_id AND theory.step = solved.steps
-JOIN v_order_parameters AS initial ON initial.trial_id = solved.trial_id AND initial.step = 0
-    AND (initial.quantity, initial.i, initial.j) = (theory.quantity, theory.i, theory.j)
-JOIN v_order_parameters AS simulation ON simulation.trial_id = trained.trial_id
-    AND (simulation.step, simulation.quantity, simulation.i, simulation.j)
-        = (theory.step, theory.quantity, theory.i, theory.j)
-WHERE solved.sweep_id = :starts AND solved.model = 'theory' AND trained.model = 'committee'
-    AND solved.varied - 'model.kind' = trained.varied - 'model.kind'
-    AND (theory.quantity IN ('R', 'v') OR theory.quantity = 'Q' AND theory.i <= theory.j)
-GROUP BY solved.activation, solved.rule, units, theory.quantity, theory.i, theory.j
-ORDER BY solved.activation, units, solved.rule, theory.quantity, theory.i, theory.j
+-- Entries at the start and at the end, over runs that differ in their samples alone.
+WITH runs AS MATERIALIZED (
+    SELECT trial_id, model, activation, rule, steps, (config #>> '{model,hidden,0}')::integer AS units
+    FROM v_trials
+    WHERE sweep_id = :starts
+)
+SELECT runs.activation, runs.rule, runs.units, p.quantity, p.i, p.j,
+    count(*) FILTER (WHERE runs.model = 'committee' AND p.step = runs.steps) AS n,
+    avg(p.value) FILTER (WHERE runs.model = 'theory' AND p.step = 0) AS initial,
+    avg(p.value) FILTER (WHERE runs.model = 'theory' AND p.step = runs.steps) AS theory,
+    avg(p.value) FILTER (WHERE runs.model = 'committee' AND p.step = runs.steps) AS simulation,
+    stddev_samp(p.value) FILTER (WHERE runs.model = 'committee' AND p.step = runs.steps) AS sd
+FROM runs
+JOIN v_order_parameters AS p USING (trial_id)
+WHERE p.quantity IN ('R', 'v') OR p.quantity = 'Q' AND p.i <= p.j
+GROUP BY runs.activation, runs.units, runs.rule, p.quantity, p.i, p.j
+ORDER BY runs.activation, runs.units, runs.rule, p.quantity, p.i, p.j

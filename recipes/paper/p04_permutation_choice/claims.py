@@ -27,7 +27,10 @@ def draw(frames: Frames) -> Figure:
     for panel, rule in zip(axes[0], ("dfa", "bp"), strict=True):
         label, colour, _ = RULES[rule]
         for model, marker in (("theory", "o"), ("committee", "x")):
-            weights = np.abs(_by_feedback(readouts.filter(rule=rule, model=model), "final"))
+            runs = readouts.filter(rule=rule, model=model)
+            if runs.is_empty():
+                continue
+            weights = np.abs(_by_feedback(runs, "final"))
             panel.scatter(
                 weights[:, 1], weights[:, 0], marker=marker, s=18, color=colour, alpha=0.5, label=_NAMES[model]
             )

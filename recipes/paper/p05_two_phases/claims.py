@@ -62,13 +62,14 @@ def _of(name: str, phases: pl.DataFrame) -> Iterator[Finding]:
         what="smallest t_halved(BP) / t_halved(DFA)",
         known="an independent reimplementation: 68 to 87 against 15.6 (4 seeds)",
     )
-    yield mean_below(
-        f"{name}: from larger weights ({_LARGER:g}) the phases overlap: the error has begun to fall when v is aligned",
-        larger.filter(pl.col("at_first").abs() <= _ALIGNED_AT_FIRST)["error_when_aligned"].to_list(),
-        0.9,
-        what="mean error / initial error",
-        known="an independent reimplementation: 0.49 to 0.9 (4 seeds)",
-    )
+    if name == "theory":  # of so few simulations, the mean is not known well
+        yield mean_below(
+            f"{name}: from larger weights ({_LARGER:g}) the phases overlap: the error has begun to fall when v is aligned",
+            larger.filter(pl.col("at_first").abs() <= _ALIGNED_AT_FIRST)["error_when_aligned"].to_list(),
+            0.9,
+            what="mean error / initial error",
+            known="an independent reimplementation: 0.49 to 0.9 (4 seeds)",
+        )
 
 
 def _phases(curves: pl.DataFrame) -> pl.DataFrame:
