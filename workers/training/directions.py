@@ -152,7 +152,7 @@ def _has_direction(shape: shapes.Layer, F_l: Tensor | None, F_below: Tensor) -> 
 
 
 def frobenius(x: Tensor) -> Tensor:
-    """Frobenius norm of each member, (P,). In float32 the squares of weights that have just left zero would underflow."""
+    """Frobenius norm of each member, (P,). The squares of weights that have just left zero underflow in float32."""
     return x.double().square().sum((1, 2)).sqrt().to(x.dtype)
 
 

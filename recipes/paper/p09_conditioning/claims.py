@@ -146,7 +146,12 @@ def _scatter(axes: Any, moments: pl.DataFrame) -> None:
             here = moments.filter(layer=layer, moment=moment).drop_nulls("condition")
             label = f"layer {layer}" if marker == "o" else None
             axes.scatter(
-                here["condition"], here["weight_alignment"], 9, [colour_of(index, len(layers))], marker, label=label
+                here["condition"],
+                here["weight_alignment"],
+                s=9,
+                color=colour_of(index, len(layers)),
+                marker=marker,
+                label=label,
             )
     condition = np.logspace(0, 10, 200)
     positive = (1 + 1 / condition) / np.sqrt(2 * (1 + condition**-2.0))

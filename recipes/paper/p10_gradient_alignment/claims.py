@@ -50,7 +50,7 @@ def draw(frames: Frames) -> Figure:
     for index, (moment, words) in enumerate(MOMENTS.items()):
         here = moments.filter(moment=moment).drop_nulls(["weakest", "gradient_alignment"])
         axes[0, 0].scatter(
-            here["weakest"], here["gradient_alignment"], 6, [colour_of(index, len(MOMENTS))], label=words
+            here["weakest"], here["gradient_alignment"], s=6, color=colour_of(index, len(MOMENTS)), label=words
         )
     axes[0, 0].axvline(_STRONG, color="#999999", linewidth=0.8, linestyle=":")
     axes[0, 0].set_xlabel("weakest weight alignment above the layer")

@@ -34,7 +34,7 @@ def draw(frames: Frames) -> Figure:
         for panel, value in zip(axes[:, column], ("train_loss", "test_accuracy"), strict=True):
             _by_cosine(panel, mine, value)
             points = _dfa(mine, cosines)
-            panel.scatter(points["cosine"], points[value], 14, [RULES["dfa"][1]], label="DFA, one point per seed")
+            panel.scatter(points["cosine"], points[value], s=14, color=RULES["dfa"][1], label="DFA, one point per seed")
         axes[0, column].set_title(f"lr = {lr:g}")
         axes[0, column].set_yscale("log")
         axes[1, column].set_xlabel("cosine of the update and the gradient")
