@@ -1,6 +1,7 @@
 """What is measured, against its definitions written out member by member."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from workers.training.alignment import Overlap, mean_sample_cosine, measure, pap
 from workers.training.connectivity import dense_map
 from workers.training.data.random import Teacher
 from workers.training.directions import Directions
-from workers.training.network import Signals
+from workers.training.network import Network, Signals
 from workers.training.pack import Pack
 from workers.training.rules import Backprop, DirectFeedbackAlignment, FeedbackAlignment, Rule, Shallow
 
@@ -75,10 +76,29 @@ def test_alignment_is_its_definition(direct: bool) -> None:
     assert measured.gradient_alignment[:, 2].isnan().all()
 
 
+def test_weight_alignment_of_weights_that_have_just_left_zero() -> None:
+    """The squares of their entries are no numbers of float32."""
+    network = mlp()
+    rule = DirectFeedbackAlignment(feedback_for(network, direct=True))
+    x, y = batch_for(network)
+    measured = []
+    for factor in (1.0, 1e-24):
+        scaled = replace(network, parameters=[[p * factor for p in layer] for layer in network.parameters])
+        tiny, F = single(scaled), DirectFeedbackAlignment([f.float() for f in rule.F])
+        signals = signals_of(tiny, x.float(), y)
+        measured.append(measure(tiny, F, signals, Directions.of(F, tiny, torch.ones(3, 3))))
+    usual, tiny_weights = measured
+    assert torch.allclose(usual.weight_alignment[:, 1:], tiny_weights.weight_alignment[:, 1:], rtol=1e-5)
+    assert torch.allclose(usual.total_weight_alignment, tiny_weights.total_weight_alignment, rtol=1e-5)
+
+
+def single(network: Network) -> Network:
+    """In float32."""
+    return replace(network, parameters=[[p.float() for p in layer] for layer in network.parameters])
+
+
 def test_weight_alignment_of_a_convolution_is_that_of_its_dense_map() -> None:
     """With padding, so that weights count unequally often."""
-    from dataclasses import replace
-
     from services.domain import architecture as shapes
 
     first = replace(CONV, pool=1, bias=False)

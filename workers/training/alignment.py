@@ -174,9 +174,9 @@ def _total_weight_alignment(
     if not layers:
         return undefined_P
     dot_P = _sum([overlap_PL[:, l - 1] * norm for l, norm in layers])
-    weight_P = _sum([dense_norm(network, l, network.parameters[l][0]).square() for l, _ in layers]).sqrt()
+    weight_P = _sum([dense_norm(network, l, network.parameters[l][0]).double().square() for l, _ in layers]).sqrt()
     direction_P = _sum([norm.square() for _, norm in layers]).sqrt()
-    return quotient(dot_P, weight_P * direction_P)
+    return quotient(dot_P, weight_P * direction_P).to(undefined_P)
 
 
 def _participation(delta_PBH: Tensor) -> Tensor:

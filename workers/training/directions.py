@@ -119,7 +119,9 @@ def alignment_residual(network: Network, rule: Rule, A: Tensor, l: int) -> Tenso
 def dense_norm(network: Network, l: int, weights: Tensor) -> Tensor:
     """Frobenius norm of the layer as one dense matrix, (P,): of a convolution, each weight counts once per position."""
     counts_K1 = _positions(network, l, weights)
-    return frobenius(weights) if counts_K1 is None else (weights.square() * counts_K1).sum((1, 2)).sqrt()
+    if counts_K1 is None:
+        return frobenius(weights)
+    return (weights.double().square() * counts_K1).sum((1, 2)).sqrt().to(weights.dtype)
 
 
 def dense_unit(network: Network, l: int, matrix: Tensor) -> Tensor:
@@ -150,8 +152,8 @@ def _has_direction(shape: shapes.Layer, F_l: Tensor | None, F_below: Tensor) -> 
 
 
 def frobenius(x: Tensor) -> Tensor:
-    """Frobenius norm of each member, (P,)."""
-    return x.square().sum((1, 2)).sqrt()
+    """Frobenius norm of each member, (P,). The squares of weights that have just left zero underflow in float32."""
+    return x.double().square().sum((1, 2)).sqrt().to(x.dtype)
 
 
 def quotient(numerator_P: Tensor, denominator_P: Tensor) -> Tensor:
