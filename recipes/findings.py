@@ -15,6 +15,7 @@ from scipy import stats
 
 Values = Sequence[float] | npt.NDArray[np.float64]
 _LEVEL = 0.95
+_RESAMPLES = 1000
 
 
 class Verdict(StrEnum):
@@ -132,6 +133,29 @@ def weakest(claim: str, parts: Sequence[Finding], *, strength: Callable[[Finding
 
 def _low(finding: Finding) -> float:
     return -math.inf if finding.low is None else finding.low
+
+
+def resampled_above(
+    claim: str,
+    runs: npt.NDArray[np.float64],
+    statistic: Callable[[npt.NDArray[np.float64]], float],
+    bound: float,
+    *,
+    what: str,
+    known: str | None = None,
+) -> Finding:
+    """A statistic of the means of cells is above the bound. `runs`: a row per cell, a column per run, (cells, runs).
+
+    Percentile interval of the bootstrap over the runs of each cell (Efron & Tibshirani 1993), always of the same draws.
+    """
+    cells, n = runs.shape
+    if n < 2:
+        return undecided(claim, f"{n} runs in each cell: none is decided on a single run")
+    drawn = np.random.default_rng(0).integers(n, size=(_RESAMPLES, cells, n))
+    values = [statistic(np.take_along_axis(runs, columns, axis=1).mean(1)) for columns in drawn]
+    low, high = np.nanpercentile(values, [50 * (1 - _LEVEL), 50 * (1 + _LEVEL)])
+    criterion, whole = f"{what} > {bound:g}", statistic(runs.mean(1))
+    return _judged(claim, whole, float(low), float(high), bound, math.inf, criterion, n, known)
 
 
 def _mean(claim: str, values: Values, lower: float, upper: float, criterion: str, known: str | None) -> Finding:

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from scipy import stats
 
@@ -13,6 +14,7 @@ from recipes.findings import (
     mean_below,
     mean_within,
     rank_correlation_above,
+    resampled_above,
     share_above,
     share_within,
     undecided,
@@ -72,6 +74,19 @@ def test_runs_without_a_value_are_told() -> None:
 def test_an_undecided_claim_says_why() -> None:
     assert mean_above("c", TEN, 0.5).note == "the interval reaches to both sides"
     assert "single run" in str(mean_above("c", [1.0], 0.5).note)
+
+
+@pytest.mark.parametrize(
+    ("noise", "bound", "verdict"),
+    [(0.01, 0.9, Verdict.HOLDS), (1.5, 0.9, Verdict.UNDECIDED), (0.01, 1.1, Verdict.FAILS)],
+)
+def test_what_noise_may_have_ordered_is_undecided(noise: float, bound: float, verdict: Verdict) -> None:
+    cells = np.arange(4.0)[:, None] + noise * np.random.default_rng(1).normal(size=(4, 5))
+    finding = resampled_above("c", cells, lambda means: stats.spearmanr(range(4), means).statistic, bound, what="rho")
+    assert finding.verdict is verdict
+    assert finding == resampled_above(
+        "c", cells, lambda means: stats.spearmanr(range(4), means).statistic, bound, what="rho"
+    )
 
 
 def test_criteria_are_told_as_people_write_them() -> None:

@@ -64,7 +64,7 @@ def _of(name: str, phases: pl.DataFrame) -> Iterator[Finding]:
     )
     if name == "theory":  # of so few simulations, the mean is not known well
         yield mean_below(
-            f"{name}: from larger weights ({_LARGER:g}) the phases overlap: the error has begun to fall when v is aligned",
+            f"{name}: from larger weights ({_LARGER:g}) the phases overlap: the error falls before v is aligned",
             larger.filter(pl.col("at_first").abs() <= _ALIGNED_AT_FIRST)["error_when_aligned"].to_list(),
             0.9,
             what="mean error / initial error",
