@@ -29,7 +29,7 @@ def draw(frames: Frames) -> Figure:
     for panel, model in zip(axes[0], _NAMES, strict=False):
         _phases_of_one(panel, curves.filter(model=model))
         panel.set_title(f"{_NAMES[model]}, initial weights {_SMALL:g}")
-    axes[0][0].legend(loc="center left")
+    axes[0][0].legend(loc="lower left")
     _times(axes[0][2], _phases(frames["curves"]).filter(model="theory"))
     return figure
 
@@ -135,4 +135,4 @@ def _times(axes: Axes, phases: pl.DataFrame) -> None:
     axes.set_xlabel("time: cos(v, F) at 0.9 of its final value")
     axes.set_ylabel("time: error halved")
     axes.set_title("theory, DFA, all seeds")
-    axes.legend(loc="upper left")
+    axes.legend(loc="lower right")
