@@ -7,7 +7,7 @@ PIP_FLAGS = --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-inde
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run up test model faults fuzz check format golden cookbook bench-engine bench-reading bench-service bench-sweeps bench-streaming bench-theory chaos clean
+.PHONY: help run up reproduce test model faults fuzz check format golden cookbook bench-engine bench-reading bench-service bench-sweeps bench-streaming bench-theory chaos clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -17,6 +17,9 @@ run: $(VENV)/.installed ## Train the quickstart sweep, show its table and figure
 
 up: $(VENV)/.installed ## Start the service and stay up (Ctrl-C stops it)
 	@$(BIN)/alignsweep up
+
+reproduce: $(VENV)/.installed ## Reproduce the paper: run its experiments (SIZE ci, desk, paper), write a report
+	@$(BIN)/alignsweep reproduce all --size $(or $(SIZE),ci)
 
 test: $(VENV)/.installed-dev ## Run the tests
 	@$(BIN)/python -m pytest -n 2

@@ -167,6 +167,7 @@ class TracePoint(Answer):
     delta_effective_rank: float | None = Field(description="Participation ratio of the rule's deltas.")
     alignment_condition: float | None = Field(description="Condition number of the alignment matrix A_l.")
     alignment_identity: float | None = Field(description="tr(A_l) / (norm(A_l) sqrt(n_L)).")
+    alignment_residual: float | None = Field(description="Largest entry of W_l - F_l A_l F_(l-1)^T over that of W_l.")
 
 
 class Trace(Answer):

@@ -33,7 +33,13 @@ PROVENANCE = Provenance(
 
 _STEPS_PER_POINT = 10
 # What is not defined everywhere: of every layer, of hidden layers only, or for few rules.
-_UNDEFINED = {"generalisation_error": 1.0, "alignment_identity": 1.0, "alignment_condition": 0.5, "update_norm": 0.1}
+_UNDEFINED = {
+    "generalisation_error": 1.0,
+    "alignment_identity": 1.0,
+    "alignment_condition": 0.5,
+    "alignment_residual": 0.5,
+    "update_norm": 0.1,
+}
 _WEIGHTS = b"state" * 200
 
 

@@ -5,7 +5,7 @@ on the other side, and is undecided between: more seeds would decide it. Nothing
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -21,6 +21,9 @@ class Verdict(StrEnum):
     HOLDS = "holds"
     FAILS = "fails"
     UNDECIDED = "undecided"
+
+
+_ORDER = (Verdict.FAILS, Verdict.UNDECIDED, Verdict.HOLDS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +113,25 @@ def rank_correlation_above(
     error = width * math.sqrt((1 + rho**2 / 2) / (len(pairs) - 3))
     low, high = float(np.tanh(z - error)), float(np.tanh(z + error))
     return _judged(claim, rho, low, high, bound, math.inf, f"{what} > {bound:g}", len(pairs), known)
+
+
+def weakest(claim: str, parts: Sequence[Finding], *, strength: Callable[[Finding], float] | None = None) -> Finding:
+    """Every part holds, parts being claims of one kind. The one furthest from holding is told.
+
+    Which that is goes by verdict, then by `strength`: where the interval begins unless given. No correction for the
+    number of parts is needed for the claim to hold (Berger 1982); that it fails is less certain: one of many parts may
+    fail by chance.
+    """
+    if not parts:
+        return undecided(claim, "there is nothing to decide it by")
+    strength = strength or _low
+    worst = min(parts, key=lambda part: (_ORDER.index(part.verdict), strength(part)))
+    note = f"the weakest of {len(parts)}: {worst.claim}"
+    return replace(worst, claim=claim, note=f"{note}; {worst.note}" if worst.note else note)
+
+
+def _low(finding: Finding) -> float:
+    return -math.inf if finding.low is None else finding.low
 
 
 def _mean(claim: str, values: Values, lower: float, upper: float, criterion: str, known: str | None) -> Finding:

@@ -24,6 +24,15 @@ SELECT count(*) AS attempts,
     string_agg(DISTINCT provenance ->> 'reproducibility', ', ') AS reproducibility
 FROM v_attempts
 WHERE sweep_id = :sweep"""
+UNCOMPARED = """\
+SELECT coalesce(sum(n * (n - 1) / 2), 0)::bigint
+    - (SELECT count(*) FROM v_parameter_cosines WHERE sweep_id = :sweep AND layer = 0) AS pairs
+FROM (
+    SELECT count(*) AS n FROM v_snapshots JOIN v_trials USING (trial_id)
+    WHERE v_snapshots.sweep_id = :sweep AND v_trials.state = 'succeeded'
+    GROUP BY v_snapshots.group_id, v_snapshots.step
+) AS kept"""
+"""Pairs of snapshots of a sweep whose cosines are not there yet."""
 _MAX_ROWS = 100_000
 
 
@@ -61,15 +70,23 @@ class Reproduction:
         return Verdict.HOLDS
 
 
-def submit(
-    client: Client, recipes: Sequence[Recipe], size: Size, catalogue: Mapping[str, Recipe], *, fresh: str = ""
-) -> dict[str, int]:
-    """Ids by name of all sweeps that the recipes ask about; what was submitted before is not trained again.
+def needed(recipes: Sequence[Recipe], size: Size, catalogue: Mapping[str, Recipe]) -> list[Sweep]:
+    """All sweeps that the recipes ask about, each once, in order."""
+    sweeps = (sweep for recipe in recipes for sweep in sweeps_of(recipe, size, catalogue).values())
+    return list({sweep.name: sweep for sweep in sweeps}.values())
+
+
+def submit(client: Client, sweeps: Sequence[Sweep], *, fresh: str = "") -> dict[str, int]:
+    """Submit them; ids by name. What was submitted before is not trained again.
 
     `fresh`: any word; under a new one everything is trained anew.
     """
-    wanted = {sweep.name: sweep for recipe in recipes for sweep in sweeps_of(recipe, size, catalogue).values()}
-    return {name: client.submit(sweep.spec, idempotency_key=_key(sweep, fresh))["id"] for name, sweep in wanted.items()}
+    return {sweep.name: client.submit(sweep.spec, idempotency_key=_key(sweep, fresh))["id"] for sweep in sweeps}
+
+
+def uncompared(client: Client, id_: int) -> int:
+    """Pairs of snapshots of this sweep whose cosines are still to come: a dispatcher compares them when it is idle."""
+    return int(client.frame(asked(UNCOMPARED, {"sweep": id_})).item())
 
 
 def decide(

@@ -24,6 +24,7 @@ from services.comparisons import compare_next
 from services.domain.errors import Conflict, NotFound, StoreUnavailable, Unclaimable
 from services.domain.ports import ONE_CPU, Executor, PackOrder
 from services.failpoints import reach
+from services.phasing import detect_next
 from services.recording import Recorder, is_away, is_contended, passes
 from services.rollups import roll_up_next
 from services.store import SHELVES, Store
@@ -67,7 +68,7 @@ class Dispatcher:
         self._sessions = sessionmaker(self.engine)
         self._last_heartbeat = self._rescue_not_before = self.clock()
         self._rescue_not_before += self.ttl.total_seconds()  # after a start, the living get time to renew
-        self._tidy_not_before = self._look_not_before = self.clock()
+        self._tidy_not_before = self._look_not_before = self._detect_not_before = self.clock()
         self._pause = _BUSY
         self._shelf = random.SystemRandom().randrange(SHELVES)
         self._draining = False
@@ -233,12 +234,20 @@ class Dispatcher:
         return replace(claim.order, resume=resume, checkpoint_every=self.checkpoint_every)
 
     def _derive(self, *, news: bool) -> bool:
-        """A step of what can wait: compare the snapshots of a finished trial, or keep the curves of a group."""
+        """A step of what can wait: phases of finished trials, comparisons of snapshots, curves of groups."""
         if not news and self.clock() < self._look_not_before:
             return False
-        found = compare_next(self._sessions, self.store) or self._roll_up()
-        self._look_not_before = self.clock() + (0 if found else _LOOK.total_seconds())
+        found = self._detect(news=news) or compare_next(self._sessions, self.store) or self._roll_up()
+        self._look_not_before = self.clock() + (0 if found or news else _LOOK.total_seconds())
         return found
+
+    def _detect(self, *, news: bool) -> bool:
+        """While there is news, once in a while: what is reported comes first."""
+        if news and self.clock() < self._detect_not_before:
+            return False
+        self._detect_not_before = self.clock() + _LOOK.total_seconds()
+        with self._sessions.begin() as session:
+            return detect_next(session)
 
     def _roll_up(self) -> bool:
         with self._sessions.begin() as session:

@@ -223,9 +223,11 @@ SUMMARISE = text("""
 SUMMARISE_LAYERS = text("""
     INSERT INTO layer_summaries
         (trial_id, layer, step, weight_alignment, gradient_alignment, weight_gradient_alignment, delta_norm_ratio,
-         weight_norm, update_norm, delta_effective_rank, alignment_condition, alignment_identity)
+         weight_norm, update_norm, delta_effective_rank, alignment_condition, alignment_identity,
+         alignment_residual)
     SELECT trial_id, layer, step, weight_alignment, gradient_alignment, weight_gradient_alignment, delta_norm_ratio,
-        weight_norm, update_norm, delta_effective_rank, alignment_condition, alignment_identity
+        weight_norm, update_norm, delta_effective_rank, alignment_condition, alignment_identity,
+        alignment_residual
     FROM unnest(:ids ::bigint[]) AS outcome(id)
     CROSS JOIN LATERAL (
         SELECT * FROM traces

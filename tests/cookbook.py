@@ -46,8 +46,9 @@ def recipes() -> list[Recipe]:
 
 
 def train(engine: Engine, document: Any, store: Path, *, reproducibility: str) -> None:
-    """A sweep from its submit to its end, in this process, with its curves kept. `reproducibility`: `tolerance`, unless
-    it was measured.
+    """A sweep from its submit to its end, in this process, with its curves and phases kept.
+
+    `reproducibility`: `tolerance`, unless it was measured.
     """
     provenance = describe("cpu", products.configure(), reproducibility)
     with Session(engine) as session, session.begin():
@@ -65,7 +66,8 @@ def train(engine: Engine, document: Any, store: Path, *, reproducibility: str) -
 
 def _is_over(engine: Engine, sweep_id: int) -> bool:
     with engine.connect() as connection:
-        query = "SELECT finished_at IS NOT NULL AND NOT EXISTS (SELECT FROM rollups_due) FROM sweeps WHERE id = :id"
+        due = "EXISTS (SELECT FROM rollups_due) OR EXISTS (SELECT FROM phases_due)"
+        query = f"SELECT finished_at IS NOT NULL AND NOT ({due}) FROM sweeps WHERE id = :id"
         return bool(connection.execute(text(query), {"id": sweep_id}).scalar_one())
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from services import queue
 from services.domain.results import Chunk, OrderColumns, Outcome, Provenance, Snapshot
 from services.domain.states import Reason
+from services.phasing import detect_next
 from services.store import Store
 from tests import queueing
 
@@ -59,6 +60,8 @@ def finished_sweep(session: Session, store: Store, *, points: int = 3) -> int:
             SELECT min(id), max(id), 0, 0, 0.25 FROM trials WHERE state = 'succeeded'
         """)
     )
+    while detect_next(session):
+        pass
     session.execute(text("UPDATE sweeps SET tags = :tags, notes = :notes"), {"tags": TAGS, "notes": ERROR})
     session.commit()
     return sweep_id

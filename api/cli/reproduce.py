@@ -1,7 +1,7 @@
 """The paper's experiments, run, decided and reported."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,9 +12,12 @@ from api.cli.operate import Output
 from api.client import Client
 
 if TYPE_CHECKING:
+    from recipes.catalogue import Sweep
     from recipes.running import Reproduction
 
 app = typer.Typer()
+
+_PATIENCE_SECONDS = 60.0
 
 
 @app.command()
@@ -32,6 +35,7 @@ def reproduce(
     fresh: Annotated[
         str, typer.Option(help="Any word: under a new one, all is trained anew. Without, what is there is used.")
     ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would cost; train nothing.")] = False,
     output: Output = Format.TABLE,
 ) -> None:
     """Run the paper's experiments, decide their claims, write a report: figures, verdicts, intervals, questions.
@@ -51,13 +55,28 @@ def reproduce(
         from recipes import report, running  # after the checks: they are slow to import
 
         with serving(Settings.from_environment()) as client:
-            ids = running.submit(client, wanted, of_size, recipes, fresh=fresh)
+            sweeps = running.needed(wanted, of_size, recipes)
+            if dry_run:
+                _show_cost(client, sweeps, output)
+                return
+            ids = running.submit(client, sweeps, fresh=fresh)
             _wait(client, ids)
             reproductions = [running.decide(client, each, of_size, recipes, ids) for each in wanted]
         where = Path(str(folder).format(size=of_size))
         path = report.write(reproductions, of_size, where, seconds=time.monotonic() - started)
         _tell(reproductions, output)
         err.print(f"report: {path}", highlight=False)
+
+
+def _show_cost(client: Client, sweeps: "Sequence[Sweep]", output: Format) -> None:
+    """Of each sweep, as if nothing were trained yet."""
+    rows = []
+    for sweep in sweeps:
+        cost = client.plan(sweep.spec)["plan"]
+        seconds = cost["estimate"]["worker_seconds"]
+        hours = None if seconds is None else seconds / 3600
+        rows.append((sweep.name, cost["trials"], cost["model_steps"], cost["metric_rows"] + cost["trace_rows"], hours))
+    show(("sweep", "trials", "updates", "rows", "worker hours"), rows, output)
 
 
 def _wait(client: Client, ids: Mapping[str, int]) -> None:
@@ -68,6 +87,19 @@ def _wait(client: Client, ids: Mapping[str, int]) -> None:
         if state not in ("succeeded", "partial", "failed", "cancelled"):
             state = watch(client, id_)["state"]
         err.print(f"{name} (sweep {id_}): {state}", highlight=False)
+    for id_ in ids.values():
+        _wait_for_comparisons(client, id_)
+
+
+def _wait_for_comparisons(client: Client, id_: int) -> None:
+    """Until all snapshots are compared, or none was for a minute: what the store lost never is."""
+    from recipes.running import uncompared
+
+    left, seen = uncompared(client, id_), time.monotonic()
+    while left and time.monotonic() - seen < _PATIENCE_SECONDS:
+        time.sleep(0.5)
+        if (now := uncompared(client, id_)) != left:
+            left, seen = now, time.monotonic()
 
 
 def _tell(reproductions: "list[Reproduction]", output: Format) -> None:

@@ -7,6 +7,7 @@ from db.models.event import Event
 from db.models.group import Group, GroupParam
 from db.models.imported import Import
 from db.models.pack import Pack
+from db.models.phases import LayerPhases, PhasesDue, TrialPhases
 from db.models.rollup import GroupCurve, GroupTrace, RollupDue
 from db.models.signing_key import SigningKey
 from db.models.snapshot import ComparisonDue, ParameterCosine, Snapshot
@@ -29,11 +30,13 @@ __all__ = [
     "GroupParam",
     "GroupTrace",
     "Import",
+    "LayerPhases",
     "LayerSummary",
     "Metric",
     "OrderParameter",
     "Pack",
     "ParameterCosine",
+    "PhasesDue",
     "RollupDue",
     "SigningKey",
     "Snapshot",
@@ -43,6 +46,7 @@ __all__ = [
     "Token",
     "Trace",
     "Trial",
+    "TrialPhases",
     "TrialSummary",
     "Webhook",
     "WebhookDelivery",

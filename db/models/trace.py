@@ -36,6 +36,7 @@ class _LayerColumns:
     delta_effective_rank: Mapped[float | None]
     alignment_condition: Mapped[float | None]
     alignment_identity: Mapped[float | None]
+    alignment_residual: Mapped[float | None]
 
 
 class Metric(_TrialColumns, Base):

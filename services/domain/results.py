@@ -91,6 +91,8 @@ class TraceColumns(Columns):
     """Condition number of the alignment matrix A_l."""
     alignment_identity: FloatColumn
     """tr(A_l) / (norm(A_l) sqrt(n_L)): 1 where A_l is a positive multiple of the identity."""
+    alignment_residual: FloatColumn
+    """Largest entry of W_l - F_l A_l F_{l-1}^T over that of W_l: 0 where the weights follow the feedback alone."""
 
 
 @dataclass(frozen=True, kw_only=True)

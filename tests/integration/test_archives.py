@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from api.app import create_app
 from db.session import make_engine
+from services.phasing import detect_next
 from services.store import Store
 from services.transfer import imports
 from tests import queueing
@@ -92,6 +93,8 @@ def test_every_view_answers_the_same_after_an_import(
     archive = archived(client, finished_sweep(session, store))
     sweep = ok(there.post("/api/v1/archives", content=archive, headers=ZIP), 201)
     assert sweep["id"] == 1001
+    with Session(other) as there_session, there_session.begin():
+        assert detect_next(there_session)
     before, after = views(engine), views(other)
     for view, rows in before.items():
         assert after[view] == rows, view
@@ -114,6 +117,23 @@ def test_the_same_archive_is_the_same_sweep(client: TestClient, session: Session
     for again in (archive, with_weights, archived(client, first)):
         assert ok(client.post("/api/v1/archives", content=again, headers=ZIP), 200)["id"] == first
     assert len(ok(client.get("/api/v1/sweeps"))["items"]) == 2
+
+
+def test_what_older_versions_did_not_measure_is_undefined(
+    client: TestClient, session: Session, store: Store, elsewhere: tuple[TestClient, Engine]
+) -> None:
+    there, other = elsewhere
+
+    def older(held: Members) -> None:
+        for table in ("traces", "layer_summaries"):
+            without_column(table, "alignment_residual")(held)
+
+    archive = resealed(archived(client, finished_sweep(session, store)), older)
+    ok(there.post("/api/v1/archives", content=archive, headers=ZIP), 201)
+    with Session(other) as there_session:
+        for view in ("v_alignment", "v_alignment_final"):
+            counted = f"SELECT count(*) = count(alignment_identity) AND count(alignment_residual) = 0 FROM {view}"
+            assert queueing.scalar(there_session, counted)
 
 
 def test_weights_travel_if_asked(
@@ -223,6 +243,18 @@ def with_column(table: str, name: str, value: Any) -> Callable[[Members], None]:
         place, kind = rows.schema.get_field_index(name), rows.schema.field(name).type
         sink = io.BytesIO()
         parquet.write_table(rows.set_column(place, name, pa.array([value] * len(rows), kind)), sink)
+        held[file] = sink.getvalue()
+
+    return change
+
+
+def without_column(table: str, name: str) -> Callable[[Members], None]:
+    """As from a version that did not have it."""
+
+    def change(held: Members) -> None:
+        file = f"tables/{table}.parquet"
+        sink = io.BytesIO()
+        parquet.write_table(parquet.read_table(io.BytesIO(held[file])).drop_columns([name]), sink)
         held[file] = sink.getvalue()
 
     return change

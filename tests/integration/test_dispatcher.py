@@ -17,6 +17,8 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session, sessionmaker
 
 from db.session import make_dispatcher_engine
+from recipes.catalogue import asked
+from recipes.running import UNCOMPARED
 from services import control, queue, sweeps
 from services.comparisons import layers_of
 from services.dispatcher import Dispatcher
@@ -120,6 +122,7 @@ def test_a_sweep_is_trained_and_recorded_whole(dispatcher: Dispatcher, engine: E
     run_until_over(dispatcher, sweep_id)
     assert state(engine, sweep_id) == "succeeded"
     dispatcher.tick()  # the end of the last pack
+    dispatcher.tick()  # and what can wait
     points = 6  # steps 0, 1, 3, 10, 32, 45
     assert count(engine, "trial_summaries WHERE steps = 45") == 6
     rows = count(engine, "traces")
@@ -153,15 +156,21 @@ def test_snapshots_are_kept_and_seeds_of_a_group_compared(dispatcher: Dispatcher
     }
     sweep_id = submit(engine, base=base, seeds={"count": 3})
     run_until_over(dispatcher, sweep_id)
+    uncompared = text(asked(UNCOMPARED, {"sweep": sweep_id}))
+    with engine.connect() as connection:
+        left = connection.execute(uncompared).scalar_one()
+        compared = connection.execute(text("SELECT count(*) FROM v_parameter_cosines WHERE layer = 0")).scalar_one()
     while count(engine, "comparisons_due"):
         dispatcher.tick()
     with engine.connect() as connection:
+        assert connection.execute(uncompared).scalar_one() == 0
         kept = connection.execute(text("SELECT trial_id, step, sha256, bytes FROM v_snapshots")).all()
         pairs = connection.execute(text("SELECT * FROM v_parameter_cosines")).all()
     steps = {row.step for row in kept}
     assert len(kept) == 6 * len(steps)
     weights = {(row.trial_id, row.step): layers_of(store.get(row.sha256)) for row in kept}
     assert len(pairs) == 2 * 3 * len(steps) * 3  # rules, pairs of seeds, layers and their whole
+    assert left + compared == 2 * 3 * len(steps)
     for pair in pairs:
         a, b = (
             np.concatenate(layers) if pair.layer == 0 else layers[pair.layer - 1]

@@ -201,8 +201,10 @@ def many_rows(session: Session, sweep: int) -> None:
         text("""
             INSERT INTO traces
                 (trial_id, step, layer, weight_norm, update_norm, delta_norm_ratio, gradient_alignment,
-                 weight_alignment, weight_gradient_alignment, alignment_condition, alignment_identity)
-            SELECT trials.id, step, 1, random(), random(), random(), random(), random(), random(), random(), random()
+                 weight_alignment, weight_gradient_alignment, alignment_condition, alignment_identity,
+                 alignment_residual)
+            SELECT trials.id, step, 1, random(), random(), random(), random(), random(), random(), random(), random(),
+                random()
             FROM trials, generate_series(1000, 36000) AS step
         """)
     )

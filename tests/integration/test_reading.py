@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from benchmarks.reading import Load, load
 from db.session import make_engine
-from services import curves, measurements, results
+from services import curves, measurements, phasing, results
 from services.domain.results import Chunk
 from services.lists import listing
 from services.lists.columns import TRIALS
@@ -81,7 +81,7 @@ HUNDRED = "SELECT step, layer, avg(gradient_alignment) FROM v_alignment WHERE gr
         ("SELECT * FROM traces WHERE trial_id = :trial ORDER BY step, layer", ONE_TRIAL),
         ("SELECT * FROM v_alignment WHERE trial_id = :trial", ONE_TRIAL),
         ("SELECT * FROM v_alignment WHERE trial_id = :trial AND step = 100 AND layer = 2", ONE_TRIAL),
-        ("SELECT * FROM v_phases WHERE trial_id = :trial", ONE_TRIAL),
+        (phasing._READ_ALIGNMENTS, {"trials": [17, 18]}),
         (HUNDRED, {}),
         ("SELECT * FROM v_group_alignment_curves WHERE group_id = 3", {}),
         (SUMMARISE_LAYERS, {"ids": [17, 18]}),

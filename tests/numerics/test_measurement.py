@@ -1,6 +1,7 @@
 """What is measured, against its definitions written out member by member."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from workers.training.alignment import Overlap, mean_sample_cosine, measure, pap
 from workers.training.connectivity import dense_map
 from workers.training.data.random import Teacher
 from workers.training.directions import Directions
-from workers.training.network import Signals
+from workers.training.network import Network, Signals
 from workers.training.pack import Pack
 from workers.training.rules import Backprop, DirectFeedbackAlignment, FeedbackAlignment, Rule, Shallow
 
@@ -75,10 +76,29 @@ def test_alignment_is_its_definition(direct: bool) -> None:
     assert measured.gradient_alignment[:, 2].isnan().all()
 
 
+def test_weight_alignment_of_weights_that_have_just_left_zero() -> None:
+    """The squares of their entries are no numbers of float32."""
+    network = mlp()
+    rule = DirectFeedbackAlignment(feedback_for(network, direct=True))
+    x, y = batch_for(network)
+    measured = []
+    for factor in (1.0, 1e-24):
+        scaled = replace(network, parameters=[[p * factor for p in layer] for layer in network.parameters])
+        tiny, F = single(scaled), DirectFeedbackAlignment([f.float() for f in rule.F])
+        signals = signals_of(tiny, x.float(), y)
+        measured.append(measure(tiny, F, signals, Directions.of(F, tiny, torch.ones(3, 3))))
+    usual, tiny_weights = measured
+    assert torch.allclose(usual.weight_alignment[:, 1:], tiny_weights.weight_alignment[:, 1:], rtol=1e-5)
+    assert torch.allclose(usual.total_weight_alignment, tiny_weights.total_weight_alignment, rtol=1e-5)
+
+
+def single(network: Network) -> Network:
+    """In float32."""
+    return replace(network, parameters=[[p.float() for p in layer] for layer in network.parameters])
+
+
 def test_weight_alignment_of_a_convolution_is_that_of_its_dense_map() -> None:
     """With padding, so that weights count unequally often."""
-    from dataclasses import replace
-
     from services.domain import architecture as shapes
 
     first = replace(CONV, pool=1, bias=False)
@@ -164,7 +184,7 @@ def test_alignment_emerges_and_the_bottom_layer_comes_first() -> None:
 # --- alignment matrices -----------------------------------------------------------------------------------------------
 
 
-def linear_from_zero(depth: int, outputs: int, distribution: str) -> Pack:
+def linear_from_zero(depth: int, outputs: int, distribution: str, dtype: torch.dtype = torch.float64) -> Pack:
     """A deep linear network that starts from zero, after some steps on correlated targets."""
     classes = {"name": "digits", "train_samples": 200, **({"classes": outputs} if outputs > 1 else {})}
     sections: dict[str, Any] = {
@@ -173,7 +193,7 @@ def linear_from_zero(depth: int, outputs: int, distribution: str) -> Pack:
         "rule": {"name": "dfa", "feedback": {"distribution": distribution}},
         "train": {"lr": 3e-4, "loss": "half_mse", "epochs": 100},
     }
-    pack = start(trial(0, **sections), trial(1, **sections))
+    pack = start(trial(0, **sections), trial(1, **sections), dtype=dtype)
     for _ in range(100):
         pack.advance()
     return pack
@@ -207,6 +227,41 @@ def test_weak_weight_alignment_is_exact_in_linear_networks_from_zero(
             assert point.traces.alignment_identity[row] == pytest.approx(identity)
             if distribution == "orthogonal":
                 assert point.traces.weight_alignment[row] == pytest.approx(identity)
+
+
+@pytest.mark.parametrize("depth", [3, 4, 5])
+@pytest.mark.parametrize("outputs", [1, 2, 10])
+def test_the_residual_is_rounding_from_zero_and_large_from_random_weights(depth: int, outputs: int) -> None:
+    """In single precision, of every layer, the first one too."""
+    pack = linear_from_zero(depth, outputs, "uniform", torch.float32)
+    residual = pack.trace_point()[0].traces.alignment_residual
+    assert residual.shape == (2 * depth,)
+    assert residual.max() < 1e-5
+    untouched = start(trial(model={"hidden": [32] * (depth - 1), "activation": "linear"})).trace_point()[0].traces
+    assert untouched.alignment_residual.min() > 0.5
+
+
+def test_the_residual_is_that_of_the_best_alignment_matrix() -> None:
+    pack = start(trial(0, model={"hidden": [24, 20]}), trial(1, model={"hidden": [24, 20]}))
+    assert isinstance(pack.rule, DirectFeedbackAlignment)
+    found = pack.trace_point()[0].traces.alignment_residual.reshape(2, 3)
+    for p in range(2):
+        W = [parameters[0][p].T.numpy() for parameters in pack.network.parameters[1:]]
+        F = [matrix[p].T.numpy() for matrix in pack.rule.F[1:3]]
+        fits = [
+            F[0] @ np.linalg.lstsq(F[0], W[0], rcond=None)[0],
+            F[1] @ np.linalg.lstsq(F[1], W[1], rcond=None)[0] @ np.linalg.pinv(F[0]).T @ F[0].T,
+            np.linalg.lstsq(F[1], W[2].T, rcond=None)[0].T @ F[1].T,
+        ]
+        expected = [np.abs(W_l - fit).max() / np.abs(W_l).max() for W_l, fit in zip(W, fits, strict=True)]
+        assert found[p] == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_residual_is_undefined_without_weights_and_with_more_outputs_than_units() -> None:
+    zero = start(trial(model={"hidden": [12, 12], "activation": "linear", "init": "zero"})).trace_point()[0].traces
+    assert np.isnan(zero.alignment_residual).all()
+    narrow = start(trial(model={"hidden": [12, 4, 12]})).trace_point()[0].traces
+    assert np.isnan(narrow.alignment_residual).tolist() == [False, True, True, False]
 
 
 def test_well_conditioned_errors_give_strong_weight_alignment() -> None:

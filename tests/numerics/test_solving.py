@@ -56,7 +56,8 @@ def test_theory_and_simulation_start_alike_and_have_the_same_rows(rule: str) -> 
             assert getattr(ours.orders, name).tolist() == getattr(theirs.orders, name).tolist()
         assert (ours.metrics.epoch == theirs.metrics.epoch).all()
         assert _defined(ours.metrics) == _defined(theirs.metrics)
-        undefined = {"weight_gradient_alignment", "update_norm"}  # which depend on single samples
+        # What depends on single samples, and on single weights of layer 1.
+        undefined = {"weight_gradient_alignment", "update_norm", "alignment_residual"}
         assert {name: _defined(ours.traces)[name] for name in set(ours.traces.names()) - undefined} == {
             name: _defined(theirs.traces)[name] for name in set(theirs.traces.names()) - undefined
         }
@@ -66,6 +67,9 @@ def test_theory_and_simulation_start_alike_and_have_the_same_rows(rule: str) -> 
     assert (first.orders.value == second.orders.value).all()
     assert first.metrics.generalisation_error == pytest.approx(second.metrics.generalisation_error, rel=1e-12)
     assert first.traces.weight_norm == pytest.approx(second.traces.weight_norm, rel=1e-7)
+    residuals = (point.traces.alignment_residual[1::2] for point in (first, second))
+    assert next(residuals) == pytest.approx(next(residuals), rel=1e-6, nan_ok=True)
+    assert np.isnan(first.traces.alignment_residual[1::2]).all() == (rule != "dfa")
     assert solved[-1].outcomes == [Outcome(trial_id=slot, reason=Reason.COMPLETED, steps=200) for slot in (0, 1)]
     assert sum(point.model_steps for point in solved) == 400
 

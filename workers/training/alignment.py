@@ -12,7 +12,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from workers.training.directions import Directions, alignment_matrix, dense_norm, dense_unit, quotient
+from workers.training.directions import (
+    Directions,
+    alignment_matrix,
+    alignment_residual,
+    conditioning,
+    dense_norm,
+    dense_unit,
+    quotient,
+)
 from workers.training.network import Network, Signals
 from workers.training.products import bmm
 from workers.training.rules import Backprop, Rule, backward_weights
@@ -56,6 +64,7 @@ class LayerAlignment:
     delta_effective_rank: Tensor
     alignment_condition: Tensor
     alignment_identity: Tensor
+    alignment_residual: Tensor
     total_weight_alignment: Tensor
     total_weight_alignment_scaled: Tensor
     total_gradient_alignment: Tensor
@@ -75,7 +84,7 @@ def measure(
     undefined_P = signals.e_PBC.new_full((len(signals.e_PBC),), torch.nan)
     columns: dict[str, list[Tensor]] = {
         name: [undefined_P] * depth
-        for name in ("overlap", "wa", "ga", "wga", "ratio", "norm", "rank", "condition", "identity")
+        for name in ("overlap", "wa", "ga", "wga", "ratio", "norm", "rank", "condition", "identity", "residual")
     }
     backward = backward_weights(rule, network)
     cosine: Cosine = paper_cosine if paper else mean_sample_cosine
@@ -89,8 +98,10 @@ def measure(
         if unit is not None:
             columns["overlap"][l - 1] = (weights * unit).sum((1, 2))
             columns["wa"][l - 1] = quotient(columns["overlap"][l - 1], dense_norm(network, l, weights))
-        condition, identity = alignment_matrix(network, directions, l, undefined_P)
-        columns["condition"][l - 1], columns["identity"][l - 1] = condition, identity
+        if (A := alignment_matrix(network, directions, l)) is not None:
+            columns["residual"][l - 1] = alignment_residual(network, rule, A, l)
+            if l > 1:
+                columns["condition"][l - 1], columns["identity"][l - 1] = conditioning(A)
         delta_own, delta_true = own[l], true[l]
         if delta_own is None or delta_true is None:
             continue
@@ -119,6 +130,7 @@ def measure(
         delta_effective_rank=stacked["rank"],
         alignment_condition=stacked["condition"],
         alignment_identity=stacked["identity"],
+        alignment_residual=stacked["residual"],
         total_weight_alignment=_total_weight_alignment(network, stacked["overlap"], directions.raw_norm, undefined_P),
         total_weight_alignment_scaled=_total_weight_alignment(
             network, stacked["overlap"], directions.norm, undefined_P
@@ -162,9 +174,9 @@ def _total_weight_alignment(
     if not layers:
         return undefined_P
     dot_P = _sum([overlap_PL[:, l - 1] * norm for l, norm in layers])
-    weight_P = _sum([dense_norm(network, l, network.parameters[l][0]).square() for l, _ in layers]).sqrt()
+    weight_P = _sum([dense_norm(network, l, network.parameters[l][0]).double().square() for l, _ in layers]).sqrt()
     direction_P = _sum([norm.square() for _, norm in layers]).sqrt()
-    return quotient(dot_P, weight_P * direction_P)
+    return quotient(dot_P, weight_P * direction_P).to(undefined_P)
 
 
 def _participation(delta_PBH: Tensor) -> Tensor:

@@ -79,22 +79,23 @@ class Directions:
         )
 
 
-def alignment_matrix(
-    network: Network,
-    directions: Directions,
-    l: int,
-    undefined_P: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Condition number and identity of A_l: the least-squares solution of W_l = F_l A_l F_{l-1}^T, l > 1.
+def alignment_matrix(network: Network, directions: Directions, l: int) -> Tensor | None:
+    """A_l^T in float64: the least-squares solution of W_l = F_l A_l F_{l-1}^T; W_1 = F_1 A_1 and W_L = A_L F_{L-1}^T.
 
-    It is the alignment matrix of deep linear networks that start from zero, exactly, and the best one for others.
+    (P, n_L, n_L), of layer 1 (P, n_0, n_L); None where it is not defined. It is the alignment matrix of deep linear
+    networks that start from zero, exactly, and the best one for others.
     """
-    left, right = directions.inverse[l - 1], directions.inverse[l] if l < network.depth else None
-    if left is None or (right is None and l < network.depth):
-        return undefined_P, undefined_P
-    A = bmm(left.mT, network.parameters[l][0].double())
-    if right is not None:
-        A = bmm(A, right)
+    left, right = directions.inverse[l - 1], directions.inverse[l]
+    if (left is None and l > 1) or (right is None and l < network.depth):
+        return None
+    A = network.parameters[l][0].double()
+    if left is not None:
+        A = bmm(left.mT, A)
+    return A if right is None else bmm(A, right)
+
+
+def conditioning(A: Tensor) -> tuple[Tensor, Tensor]:
+    """Condition number and identity, tr(A) / (norm(A) sqrt(n_L)), of alignment matrices (P, n_L, n_L), each (P,)."""
     finite_P = torch.isfinite(A).all(-1).all(-1)
     singular = torch.linalg.svdvals(torch.where(finite_P[:, None, None], A, 0.0))
     condition_P = torch.where(singular[:, -1] > 0, singular[:, 0] / singular[:, -1], torch.nan)
@@ -102,10 +103,25 @@ def alignment_matrix(
     return condition_P, quotient(trace_P, frobenius(A) * A.shape[-1] ** 0.5)
 
 
+def alignment_residual(network: Network, rule: Rule, A: Tensor, l: int) -> Tensor:
+    """Largest entry of W_l - F_l A_l F_{l-1}^T over that of W_l, (P,). `A`: of `alignment_matrix`.
+
+    0 in the form of weak weight alignment (Refinetti et al. 2021, Sec. 3), about 1 for weights without the feedback.
+    """
+    assert isinstance(rule, DirectFeedbackAlignment | TargetProjection)
+    weights = network.parameters[l][0].double()
+    form = A if l == network.depth else bmm(A, rule.F[l].double())
+    if l > 1:
+        form = bmm(rule.F[l - 1].double().mT, form)
+    return quotient((weights - form).abs().amax((1, 2)), weights.abs().amax((1, 2)))
+
+
 def dense_norm(network: Network, l: int, weights: Tensor) -> Tensor:
     """Frobenius norm of the layer as one dense matrix, (P,): of a convolution, each weight counts once per position."""
     counts_K1 = _positions(network, l, weights)
-    return frobenius(weights) if counts_K1 is None else (weights.square() * counts_K1).sum((1, 2)).sqrt()
+    if counts_K1 is None:
+        return frobenius(weights)
+    return (weights.double().square() * counts_K1).sum((1, 2)).sqrt().to(weights.dtype)
 
 
 def dense_unit(network: Network, l: int, matrix: Tensor) -> Tensor:
@@ -136,8 +152,8 @@ def _has_direction(shape: shapes.Layer, F_l: Tensor | None, F_below: Tensor) -> 
 
 
 def frobenius(x: Tensor) -> Tensor:
-    """Frobenius norm of each member, (P,)."""
-    return x.square().sum((1, 2)).sqrt()
+    """Frobenius norm of each member, (P,). The squares of weights that have just left zero underflow in float32."""
+    return x.double().square().sum((1, 2)).sqrt().to(x.dtype)
 
 
 def quotient(numerator_P: Tensor, denominator_P: Tensor) -> Tensor:

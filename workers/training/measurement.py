@@ -97,6 +97,7 @@ def trace_point(
             delta_effective_rank=_numpy(aligned.delta_effective_rank),
             alignment_condition=_numpy(aligned.alignment_condition),
             alignment_identity=_numpy(aligned.alignment_identity),
+            alignment_residual=_numpy(aligned.alignment_residual),
         ),
         orders=committee.rows(ids, step, orders) if orders else None,
         finite=finite.cpu().numpy(),

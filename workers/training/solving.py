@@ -195,6 +195,7 @@ def _point(
             delta_effective_rank=_layers(rank_P, np.where(error_P > 0, 1.0, np.nan)),
             alignment_condition=_layers(undefined_P, np.where(np.abs(along_P) > 0, 1.0, np.nan)),
             alignment_identity=_layers(undefined_P, np.sign(along_P)),
+            alignment_residual=_layers(undefined_P, _residual(order.v, F) if name == "dfa" else undefined_P),
         ),
         orders=committee.rows(ids.tolist(), step, _present(order, starts)) if p else None,
         outcomes=outcomes,
@@ -209,6 +210,15 @@ def _norm_ratio(squares: Array, F: Array, v: Array) -> Array:
     defined = (rule >= 0) & (true > 0)
     ratio: Array = np.sqrt(np.divide(rule, true, out=np.full(len(v), np.nan), where=defined))
     return ratio
+
+
+def _residual(v: Array, F: Array | None) -> Array:
+    """Largest entry of v - A_2 F over that of v, (P,), with the number A_2 that fits best."""
+    assert F is not None
+    along_P = np.divide(weighted(v, F), weighted(F, F), out=np.zeros(len(v)), where=weighted(F, F) > 0)
+    off_P, largest_P = np.abs(v - along_P[:, None] * F).max(axis=1), np.abs(v).max(axis=1)
+    residual: Array = np.divide(off_P, largest_P, out=np.full(len(v), np.nan), where=largest_P > 0)
+    return residual
 
 
 def _effective_rank(squares: Array, signal: Array) -> Array:

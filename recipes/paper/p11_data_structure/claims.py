@@ -148,5 +148,6 @@ def _weight_alignment(axes: Axes, curves: pl.DataFrame) -> None:
             label = f"alpha {alpha:g}" if line == "-" else None
             axes.plot(run["step"], run["weight_alignment"], line, color=colour_of(index, len(alphas)), label=label)
     log_steps(axes)
-    axes.set_title("weight alignment (beta: solid high, dotted low)")
+    axes.set_title("solid: highest beta, dotted: lowest")
+    axes.set_ylabel("weight alignment")
     axes.legend()
