@@ -56,7 +56,7 @@ def bottom_to_top(*, halves: tuple[float, ...] = (50, 100, 200), spread: float =
     return {
         "points": pl.DataFrame(
             [
-                {"data": "digits", "activation": "tanh", "seed": s, "layer": layer, "step": step}
+                {"data": "digits", "activation": "tanh", "lr": 0.001, "seed": s, "layer": layer, "step": step}
                 | {"gradient_alignment": rises(step, half * (1 + layer * jitter(s, spread)))}
                 | {"train_error": 0.9 - rises(step, 150)}
                 for s in SEEDS

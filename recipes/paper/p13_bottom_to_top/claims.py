@@ -14,7 +14,10 @@ from recipes.curves import half_drop_time, half_time, per_run, value_at
 from recipes.drawing import band, colour_of, log_steps, panels
 from recipes.findings import Finding, mean_above, weakest
 
-_RUN = ["data", "activation", "seed", "layer"]
+_NETWORK = ["data", "activation", "lr"]
+_RUN = [*_NETWORK, "seed", "layer"]
+_RATE = 1e-3
+"""The authors' learning rate, which names leave out."""
 _BIN = 1 / 8
 """Decades between two trace points: orders are not told apart within it."""
 
@@ -22,8 +25,8 @@ _BIN = 1 / 8
 def decide(frames: Frames) -> list[Finding]:
     """Per data set and activation: the order of half-times, and alignment while the error falls."""
     findings: list[Finding] = []
-    for (data, activation), mine in _times(frames).group_by("data", "activation", maintain_order=True):
-        name, layers = f"{data}, {activation}", sorted(mine["layer"].unique())
+    for network, mine in _times(frames).group_by(_NETWORK, maintain_order=True):
+        name, layers = _name(network), sorted(mine["layer"].unique())
         findings += [
             weakest(
                 f"{name}: no layer reaches half of its alignment before the one below it, to one trace point",
@@ -56,16 +59,21 @@ def decide(frames: Frames) -> list[Finding]:
 def draw(frames: Frames) -> Figure:
     """Per data set and activation: alignment of each layer against the step; half-times with their intervals."""
     points, times = frames["points"], _times(frames)
-    groups = list(points.group_by("data", "activation", maintain_order=True))
+    groups = list(points.group_by(_NETWORK, maintain_order=True))
     figure, axes = panels(2, len(groups), height=2.4)
-    for column, ((data, activation), mine) in zip(axes.T, groups, strict=True):
+    for column, (network, mine) in zip(axes.T, groups, strict=True):
         _curves(column[0], mine)
-        column[0].set_title(f"{data}, {activation}")
-        _half_times(column[1], times.filter(data=data, activation=activation))
+        column[0].set_title(_name(network))
+        _half_times(column[1], times.filter(**dict(zip(_NETWORK, network, strict=True))))
     axes[0][0].set_ylabel("gradient alignment")
     axes[1][0].set_ylabel("layer")
     axes[0][0].legend(loc="upper left")
     return figure
+
+
+def _name(network: tuple[object, ...]) -> str:
+    data, activation, lr = network
+    return f"{data}, {activation}" if lr == _RATE else f"{data}, {activation}, rate {lr}"
 
 
 def _times(frames: Frames) -> pl.DataFrame:
