@@ -82,4 +82,5 @@ def heat_map(
 def log_steps(axes: Axes, label: str = "step") -> None:
     """Steps on a logarithmic axis that begins with step 0."""
     axes.set_xscale("symlog", linthresh=1)
+    axes.set_xlim(left=0)
     axes.set_xlabel(label)

@@ -43,12 +43,12 @@ def decide(frames: Frames) -> list[Finding]:
 
 def draw(frames: Frames) -> Figure:
     """The residual against the step: a panel per data set, a line per run."""
-    residuals = frames["residuals"]
+    residuals = frames["residuals"].sort("init", descending=True, maintain_order=True)
     groups = residuals.group_by("data", "init", maintain_order=True)
     figure, axes = panels(1, residuals.select("data", "init").n_unique(), height=2.7, sharey=True)
     for panel, ((data, init), mine) in zip(axes[0], groups, strict=True):
         _lines(panel, mine)
-        panel.set_title(_counted(str(data)) if init == "zero" else f"{_counted(str(data))}, default weights")
+        panel.set_title(_counted(str(data)) + (", from zero" if init == "zero" else ", default weights"))
         panel.axhline(_ROUNDING, color="#999999", linewidth=0.8, linestyle=":")
         panel.set_yscale("log")
         log_steps(panel)

@@ -21,7 +21,8 @@ from recipes.findings import (
 from recipes.moments import MOMENTS, at_moments
 
 _RUN = ["alpha", "beta", "seed"]
-_LARGEST = 1e6  # the condition that float32 resolves
+_LARGEST = 1e6
+"""Beyond it the condition of float32 weights, and what their alignment lacks of that of rank 1, are rounding."""
 _KNOWN = "an independent reimplementation: at step 200, "
 
 
@@ -92,9 +93,9 @@ def _follows(rows: pl.DataFrame, moment: str) -> Finding:
             -np.log(layer["condition"].to_numpy()),
             layer["weight_alignment"].to_numpy(),
             0.8,
-            what="-Spearman's rho(WA_l, log cond A_l) of the weakest layer",
+            what="-Spearman's rho(WA_l, log cond A_l) of the weakest layer, cond A_l < 1e6",
         )
-        for _, layer in rows.drop_nulls("condition").group_by("layer")
+        for _, layer in rows.filter(pl.col("condition") < _LARGEST).group_by("layer")
     ]
     decided = [each for each in findings if each.verdict is not Verdict.UNDECIDED or each.low is not None]
     if not decided:
@@ -142,15 +143,16 @@ def _corner(rows: pl.DataFrame, *, best: bool) -> pl.DataFrame:
 def _scatter(axes: Any, moments: pl.DataFrame) -> None:
     layers = moments["layer"].unique().sort().to_list()
     for index, layer in enumerate(layers):
-        for moment, marker in (("plateau", "o"), ("end", "x")):
+        for moment, marker in (("plateau", "o"), ("end", "+")):
             here = moments.filter(layer=layer, moment=moment).drop_nulls("condition")
             label = f"layer {layer}" if marker == "o" else None
             axes.scatter(
                 here["condition"],
                 here["weight_alignment"],
-                s=9,
+                s=8 if marker == "o" else 28,
                 color=colour_of(index, len(layers)),
                 marker=marker,
+                linewidths=0.8,
                 label=label,
             )
     condition = np.logspace(0, 10, 200)
