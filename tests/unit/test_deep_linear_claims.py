@@ -94,7 +94,7 @@ def conditions(follows: bool = True) -> Frames:
 def test_conditioning() -> None:
     findings = p9.decide(conditions())
     assert verdicts(findings) == [Verdict.HOLDS] * len(findings)
-    assert findings[0].n == 36
+    assert (findings[0].n, findings[2].n) == (12, 36)  # on the plateau, layer 5 is beyond float32 for most targets
     p9.draw(conditions())
 
 
