@@ -48,9 +48,10 @@ def _alignment(data: str, layers: pl.DataFrame) -> Iterator[Finding]:
     for (scale,), mine in convolutions.group_by("scale", maintain_order=True):
         both = mine.join(plain.filter(model="mlp", scale=scale), on=["seed", "layer"], suffix="_fc")
         margin = both.with_columns(margin=pl.col("gradient_alignment_fc") / 2 - pl.col("gradient_alignment"))
+        closest = margin.group_by("layer").agg(pl.col("margin").mean()).sort("margin")["layer"][0]
         yield mean_above(
             f"{data}, feedback scale {scale}: every convolution aligns less than half as well as the fully connected "
-            "layer in its place",
+            f"layer in its place (the closest: layer {closest})",
             margin.group_by("seed").agg(pl.col("margin").min()).sort("seed")["margin"].to_list(),
             0,
             what="smallest GA_l(fc) / 2 - GA_l(conv)",
