@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from ruamel.yaml import YAML
 
@@ -95,7 +94,6 @@ def _environment(figures: Path) -> Environment:
 def _save(figure: Figure, stem: Path) -> None:
     figure.savefig(stem.with_suffix(".png"), dpi=130)
     figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
-    plt.close(figure)
 
 
 def _picture(path: Path) -> str:
