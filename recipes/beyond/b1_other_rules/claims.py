@@ -89,7 +89,7 @@ def _accuracies(runs: pl.DataFrame) -> Iterator[Finding]:
             known="Akrout et al. 2019: about backpropagation's on ImageNet",
         )
     yield mean_above(
-        "fixed random feedback costs accuracy, layer by layer more than directly",
+        "fixed random feedback costs more accuracy from layer to layer than sent directly to each",
         apart(dfa, runs.filter(rule="fa"), "test_accuracy"),
         0,
         what="accuracy(dfa) - accuracy(fa)",

@@ -64,14 +64,14 @@ def _ranks(finals: pl.DataFrame) -> Iterator[Finding]:
 
 
 def _saturation(finals: pl.DataFrame) -> Finding:
-    """The difference between full rank and the highest rank below it, told with the first rank that suffices."""
+    """What rank 5 leaves of the differences between rank 1 and full rank, told with the first ranks that suffice."""
     ranks = [rank for rank in finals["rank"].unique().sort() if rank is not None]
     enough = {
         column: next((str(rank) for rank in ranks if _suffices(finals, rank, column)), "none below full rank")
         for column in ("test_accuracy", "gradient_alignment")
     }
     claim = (
-        "accuracy saturates at a lower rank than alignment (first rank within 0.02 of full: accuracy "
+        "low rank costs less of the accuracy than of the alignment (first rank within 0.02 of full: accuracy "
         f"{enough['test_accuracy']}, alignment {enough['gradient_alignment']})"
     )
     shares = [_share_left(finals, column) for column in ("test_accuracy", "gradient_alignment")]
