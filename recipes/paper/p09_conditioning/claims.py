@@ -6,16 +6,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
+from scipy import stats
 
 from recipes.catalogue import Frames
 from recipes.drawing import colour_of, heat_map, log_steps, panels
 from recipes.findings import (
     Finding,
-    Verdict,
     all_above,
     mean_above,
     mean_within,
-    rank_correlation_above,
     undecided,
 )
 from recipes.moments import MOMENTS, at_moments
@@ -87,20 +86,24 @@ def draw(frames: Frames) -> Figure:
 def _follows(rows: pl.DataFrame, moment: str) -> Finding:
     """Of the layers, the one in which alignment follows conditioning least."""
     claim = f"The worse the condition of A_l, the less W_l aligns, in every layer, {MOMENTS[moment]}"
+    resolved = rows.filter(pl.col("condition") < _LARGEST).sort("layer", "seed")
     findings = [
-        rank_correlation_above(
+        mean_above(
             claim,
-            -np.log(layer["condition"].to_numpy()),
-            layer["weight_alignment"].to_numpy(),
+            [_correlation(run) for _, run in layer.group_by("seed", maintain_order=True)],
             0.8,
-            what="-Spearman's rho(WA_l, log cond A_l) of the weakest layer, cond A_l < 1e6",
+            what="-Spearman's rho(WA_l, log cond A_l) over targets of the weakest layer, cond A_l < 1e6",
         )
-        for _, layer in rows.filter(pl.col("condition") < _LARGEST).group_by("layer")
+        for _, layer in resolved.group_by("layer", maintain_order=True)
     ]
-    decided = [each for each in findings if each.verdict is not Verdict.UNDECIDED or each.low is not None]
-    if not decided:
-        return undecided(claim, "no run has come to this moment")
-    return min(decided, key=lambda each: each.low or -1.0)
+    decided = [each for each in findings if each.low is not None]
+    return min(decided, key=lambda each: each.low or -1.0) if decided else undecided(claim, "too few runs come to it")
+
+
+def _correlation(run: pl.DataFrame) -> float:
+    """Of one seed, over the grid of targets, which share inputs and feedback: only seeds are independent."""
+    condition, aligned = run["condition"].to_numpy(), run["weight_alignment"].to_numpy()
+    return -float(stats.spearmanr(condition, aligned).statistic) if len(run) > 3 else float("nan")
 
 
 def _strong(best: pl.DataFrame) -> Iterator[Finding]:
