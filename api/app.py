@@ -14,7 +14,20 @@ from api.auth import is_loopback, refusal
 from api.deps import Slots
 from api.guard import Guard
 from api.limits import Limiter
-from api.routes import health, live, operations, pages, query, queue, sweeps, tokens, transfer, trials, webhooks
+from api.routes import (
+    dashboard,
+    health,
+    live,
+    operations,
+    pages,
+    query,
+    queue,
+    sweeps,
+    tokens,
+    transfer,
+    trials,
+    webhooks,
+)
 from api.streaming import Hub
 from db.session import make_export_engine, make_lookup_engine, make_reader_engine, make_server_engine, reader_url
 from services.domain.errors import DomainError
@@ -85,6 +98,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(operations.metrics, responses=_PROBLEMS)
     app.include_router(health.router, responses={503: _PROBLEMS[503]})
     app.include_router(pages.router)
+    app.include_router(dashboard.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

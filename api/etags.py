@@ -20,7 +20,7 @@ def etag(sweep: SweepSummary) -> str:
     return f'"{version(sweep)}.{hashlib.sha256(shown.encode()).hexdigest()[:16]}"'
 
 
-def is_known(tag: str, if_none_match: str | None) -> bool:
+def matches(tag: str, if_none_match: str | None) -> bool:
     """Whether the caller has this very answer already."""
     if if_none_match is None:
         return False

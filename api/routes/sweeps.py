@@ -9,7 +9,7 @@ from api.auth import OWN_SWEEP, READ, SUBMIT, Owner
 from api.body import body_of, document, located, validated
 from api.deps import CursorId, Id, IdempotencyKey, Limit, Transaction, cut
 from api.errors import DOCUMENTED
-from api.etags import etag, expected_versions, is_known
+from api.etags import etag, expected_versions, matches
 from api.lists import SweepQuery, TrialQuery, sweep_page, trial_page
 from services import control, editing, results, sweeps
 from services import curves as read_curves
@@ -90,7 +90,7 @@ def show(sweep_id: Id, session: Transaction, if_none_match: Annotated[str | None
     """One sweep and its progress."""
     sweep = sweeps.get(session, sweep_id)
     tag = {"ETag": etag(sweep)}
-    if is_known(tag["ETag"], if_none_match):
+    if matches(tag["ETag"], if_none_match):
         return Response(status_code=304, headers=tag)
     return schemas.Sweep.model_validate(sweep).sent(tag)
 

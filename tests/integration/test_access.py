@@ -21,6 +21,7 @@ from api.auth import Needs, own_sweep, own_trial
 from api.cli.main import app as cli
 from api.client import Client, ServerRefused
 from api.limits import Limiter
+from api.routes.dashboard import PAGES, PLOTLY
 from services.domain.access import Scope
 from services.settings import Settings
 from services.tokens import PREFIX
@@ -29,8 +30,9 @@ from tests.live import live_server
 OPERATOR = "the-operator's-own-token-0123456789"
 SPEC = {"name": "test", "seeds": {"count": 2}}
 
-# Routes that ask for no token: whether the service lives, and its documentation, which says nothing of what it holds.
-OPEN = {"/healthz", "/readyz", "/docs", "/docs/{name}", "/openapi.json"}
+# Routes that ask for no token: whether the service lives, and its pages, which say nothing of what it holds.
+_ASSETS = {"/docs/{name}", "/dashboard/{name:path}", f"/dashboard/{PLOTLY}"}
+OPEN = {"/healthz", "/readyz", "/docs", "/openapi.json", *PAGES, *_ASSETS}
 
 # Routes that have nothing to give: Ben has no webhook, nothing is over, and what is sent is no archive.
 UNFIT = {"{webhook_id}": 404, "/archives": 415, "/archive": 409, "/compare/": 409}

@@ -1,0 +1,87 @@
+/** Alignment as a picture: layers from the bottom up, updates to the right, one block of rows per series. */
+
+import { number } from "../format.js";
+import { SCALE } from "./palette.js";
+import { placeOf, stepAxis } from "./steps.js";
+
+const ROW_PIXELS = 22;
+
+/**
+ * @param {import("../data/pool.js").Series[]} series
+ * @param {{scale: string, measure: string, measureName: string, sql: string, zoom?: [number, number], width: number}} options
+ * @returns {import("./chart.js").Drawing}
+ */
+export function heatmap(series, { scale, measure, measureName, sql, zoom, width }) {
+  const steps = [...new Set(series.flatMap(({ lines }) => [...lines.values()].flatMap(({ step }) => step)))].sort((a, b) => a - b);
+  const rows = rowsOf(series, steps);
+  const values = rows.flatMap(({ mean }) => mean).filter((value) => value !== null);
+  const least = Math.min(0, ...values);
+  const y = rows.map((_, i) => i);
+  const trace = {
+    type: "heatmap",
+    name: measure,
+    x: steps.map((step) => placeOf(step, scale)),
+    y,
+    z: rows.map(({ mean }) => mean),
+    customdata: rows.map(({ label, layer, n }) => steps.map((step, i) => [label, layer, step, n?.[i] ?? ""])),
+    hovertemplate: "%{customdata[0]}, layer %{customdata[1]}<br>%{customdata[2]} updates: %{z:.3f} (n = %{customdata[3]})<extra></extra>",
+    hoverongaps: false,
+    colorscale: SCALE,
+    zmin: least < -0.05 ? Math.max(-1, Math.floor(least * 10) / 10) : 0,
+    zmax: 1,
+    colorbar: { thickness: 10, len: 1, lenmode: "fraction", outlinewidth: 0, ticklen: 3, tickfont: { size: 11 }, x: 1.01, xpad: 4 },
+  };
+  const named = rows.map((row, i) => ({ ...row, i })).filter(({ layer }) => layer !== null);
+  return {
+    traces: [trace],
+    layout: {
+      height: Math.max(150, rows.length * ROW_PIXELS + 80),
+      margin: { l: 56, r: width < 500 ? 48 : 60, t: 8, b: 44 },
+      xaxis: { ...stepAxis(steps.at(-1) ?? 1, scale, zoom), showgrid: false, ...(zoom ? { range: zoom } : {}) },
+      yaxis: { title: "layer", tickmode: "array", tickvals: named.map(({ i }) => i), ticktext: named.map(({ layer }) => String(layer)), showgrid: false, range: [-0.5, rows.length - 0.5], fixedrange: true, ticks: "" },
+      annotations: rows.flatMap(({ title }, i) => (title ? [blockTitle(title, i)] : [])),
+    },
+    summary: `Heat map of ${measureName} by layer and update for ${series.length} series, from ${number(Math.min(...values), 2)} to ${number(Math.max(...values), 2)}.`,
+    sql,
+    table: () => table(series),
+  };
+}
+
+/** Rows from the bottom of the picture: a series' layers, then a line for its name. */
+function rowsOf(series, steps) {
+  const rows = [];
+  for (const { label, lines } of [...series].reverse()) {
+    for (const [layer, line] of lines) {
+      const held = hold(line, steps);
+      rows.push({ label, layer, mean: held.map((i) => (i < 0 ? null : line.mean[i])), n: held.map((i) => (i < 0 ? null : line.n[i])) });
+    }
+    rows.push({ label, layer: null, title: label, mean: steps.map(() => null) });
+  }
+  return rows;
+}
+
+/** Of each step, the index of the line's point there or before; -1 before its first and after its last. */
+function hold(line, steps) {
+  let at = -1;
+  return steps.map((step) => {
+    while (at + 1 < line.step.length && line.step[at + 1] <= step) at += 1;
+    return at === line.step.length - 1 && step > line.step[at] ? -1 : at;
+  });
+}
+
+function blockTitle(title, row) {
+  return { xref: "paper", x: 0, xanchor: "left", yref: "y", y: row - 0.1, yanchor: "middle", text: escaped(title), showarrow: false, font: { size: 12 }, align: "left" };
+}
+
+/** Plotly reads some markup in texts. @param {string} text */
+export function escaped(text) {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}
+
+/** Lines of series as rows. @param {import("../data/pool.js").Series[]} series */
+export function table(series) {
+  const rows = series.flatMap(({ label, lines }) =>
+    [...lines.values()].flatMap(({ layer, step, n, mean, sd }) => step.map((at, i) => [label, layer || null, at, n[i], mean[i], sd[i]])),
+  );
+  return { columns: ["series", "layer", "step", "n", "mean", "sd"], rows };
+}

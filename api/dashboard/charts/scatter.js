@@ -1,0 +1,34 @@
+/** One outcome against another, a point per trial. */
+
+/**
+ * @param {{label: string, colour: string, points: any[]}[]} series points: trials as the API's list has them
+ * @param {{x: {name: string, label: string}, y: {name: string, label: string, log?: boolean}, sql: string, note: string}} options
+ * @returns {import("./chart.js").Drawing}
+ */
+export function scatter(series, { x, y, sql, note }) {
+  const count = series.reduce((sum, { points }) => sum + points.length, 0);
+  return {
+    traces: series.map(({ label, colour, points }) => ({
+      type: "scatter",
+      mode: "markers",
+      name: label,
+      x: points.map((trial) => trial[x.name]),
+      y: points.map((trial) => trial[y.name]),
+      customdata: points.map((trial) => [trial.id, trial.seed, label]),
+      hovertemplate: `%{customdata[2]}<br>trial %{customdata[0]}, seed %{customdata[1]}<br>${x.label} %{x:.3f}<br>${y.label} %{y:.4g}<extra></extra>`,
+      marker: { color: colour, size: 7, opacity: 0.75, line: { width: 0 } },
+    })),
+    layout: {
+      height: 380,
+      xaxis: { title: x.label },
+      yaxis: { title: y.label, ...(y.log ? { type: "log", dtick: 1 } : {}) },
+    },
+    note,
+    summary: `${y.label} against ${x.label} of ${count} trials.`,
+    sql,
+    table: () => ({
+      columns: ["trial_id", "seed", "series", x.name, y.name],
+      rows: series.flatMap(({ label, points }) => points.map((trial) => [trial.id, trial.seed, label, trial[x.name], trial[y.name]])),
+    }),
+  };
+}

@@ -1,0 +1,102 @@
+/** The queries behind the charts, to be pasted into the SQL page, psql or a notebook. */
+
+/** @param {string} text */
+export function quoted(text) {
+  return `'${text.replaceAll("'", "''")}'`;
+}
+
+/** @param {string} name */
+function identifier(name) {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+/** Conditions on the values of groups. @param {Record<string, string>} where values as JSON @param {string} column */
+function conditions(where, column = "groups.varied") {
+  return Object.entries(where)
+    .filter(([, value]) => value !== "")
+    .map(([name, value]) => ` AND ${column} -> ${quoted(name)} = ${quoted(value)} ::jsonb`)
+    .join("\n    ");
+}
+
+/** @param {number[]} sweeps */
+function sweepsAre(sweeps, column) {
+  return sweeps.length === 1 ? `${column} = ${sweeps[0]}` : `${column} IN (${sweeps.join(", ")})`;
+}
+
+/**
+ * Means and deviations over the trials of pooled groups.
+ * @param {{sweeps: number[], view: "v_group_curves" | "v_group_alignment_curves", measures: string[], by: string,
+ *   where: Record<string, string>, layer?: string}} chart
+ */
+export function curvesSql({ sweeps, view, measures, by, where, layer = "" }) {
+  const layered = view === "v_group_alignment_curves";
+  const place = layered ? "curves.step, curves.layer" : "curves.step";
+  const series = [...(sweeps.length > 1 ? ["curves.sweep_id"] : []), by === "" ? "groups.varied" : `groups.varied -> ${quoted(by)} AS ${identifier(by)}`];
+  const grouped = [...(sweeps.length > 1 ? ["curves.sweep_id"] : []), by === "" ? "groups.varied" : `groups.varied -> ${quoted(by)}`];
+  return `WITH groups AS (
+    SELECT DISTINCT group_id, varied FROM v_trials WHERE ${sweepsAre(sweeps, "sweep_id")}
+)
+SELECT ${[...series, place].join(", ")}, sum(curves.n) AS n,
+${measures.map(statistics).join(",\n")}
+FROM v_group${layered ? "_alignment" : ""}_curves AS curves JOIN groups USING (group_id)
+WHERE ${sweepsAre(sweeps, "curves.sweep_id")}${conditions(where)}${layer === "" ? "" : ` AND curves.layer = ${layer}`}
+GROUP BY ${[...grouped, place].join(", ")}
+ORDER BY ${[...grouped, layered ? "curves.layer, curves.step" : "curves.step"].join(", ")}`;
+}
+
+/** Over all trials of the groups, from n, mean and deviation of each. */
+function statistics(measure) {
+  const [n, mean, sd] = ["curves.n", `curves.${measure}_mean`, `curves.${measure}_sd`];
+  const counted = `sum(${n}) FILTER (WHERE ${mean} IS NOT NULL)`;
+  return `    sum(${n} * ${mean}) / ${counted} AS ${measure}_mean,
+    sqrt(greatest(0, sum((${n} - 1) * coalesce(${sd}, 0) ^ 2) + sum(${n} * ${mean} ^ 2)
+        - sum(${n} * ${mean}) ^ 2 / ${counted}) / nullif(${counted} - 1, 0)) AS ${measure}_sd`;
+}
+
+/** When layers align and when the loss falls: medians over trials. @param {{sweeps: number[], by: string, where: Record<string, string>}} chart */
+export function phasesSql({ sweeps, by, where }) {
+  const series = by === "" ? "trials.group_hash" : `trials.varied -> ${quoted(by)}`;
+  return `SELECT ${series} AS series, phases.layer, count(*) AS trials,
+    percentile_disc(0.5) WITHIN GROUP (ORDER BY phases.aligned_at_step) AS aligned_at_step,
+    percentile_disc(0.5) WITHIN GROUP (ORDER BY phases.loss_halved_at_step) AS loss_halved_at_step
+FROM v_phases AS phases JOIN v_trials AS trials USING (trial_id)
+WHERE ${sweepsAre(sweeps, "phases.sweep_id")}${conditions(where, "trials.varied")}
+GROUP BY ${series}, phases.layer
+ORDER BY ${series}, phases.layer`;
+}
+
+/** @param {{sweep: number, columns: string[], where: Record<string, string>}} chart */
+export function outcomesSql({ sweep, columns, where }) {
+  return `SELECT trial_id, seed, varied, ${columns.join(", ")}
+FROM v_trials
+WHERE sweep_id = ${sweep} AND state = 'succeeded'${conditions(where, "varied")}
+ORDER BY position
+LIMIT 1000`;
+}
+
+/** @param {number} sweep */
+export function groupsSql(sweep) {
+  return `SELECT varied, n, diverged, test_accuracy_mean, test_accuracy_sd, train_accuracy_mean, train_accuracy_sd,
+    test_loss_mean, test_loss_sd, train_loss_mean, train_loss_sd, gradient_alignment_mean, gradient_alignment_sd,
+    weight_alignment_mean, weight_alignment_sd
+FROM v_group_stats
+WHERE sweep_id = ${sweep}
+ORDER BY varied`;
+}
+
+/** The trace of one trial. @param {number} trial */
+export function traceSql(trial) {
+  return `SELECT step, layer, gradient_alignment, weight_alignment, weight_gradient_alignment, delta_norm_ratio, weight_norm
+FROM v_alignment
+WHERE trial_id = ${trial}
+ORDER BY layer, step`;
+}
+
+/** The measurements of one trial. @param {number} trial */
+export function metricsSql(trial) {
+  return `SELECT step, epoch, train_loss, test_loss, train_accuracy, test_accuracy, gradient_alignment, weight_alignment,
+    generalisation_error
+FROM v_curves
+WHERE trial_id = ${trial}
+ORDER BY step`;
+}

@@ -1,0 +1,84 @@
+/** Numbers, times and values as they are shown. */
+
+const WHOLE = new Intl.NumberFormat("en");
+
+/** @param {number | null | undefined} value */
+export function whole(value) {
+  return value === null || value === undefined ? "–" : WHOLE.format(Math.round(value));
+}
+
+/** A measured number, to so many significant digits. @param {any} value @param {number} [digits] */
+export function number(value, digits = 4) {
+  if (value === null || value === undefined || Number.isNaN(value)) return "–";
+  if (typeof value !== "number") return String(value);
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  if (Number.isInteger(value) && size < 1e7) return WHOLE.format(value);
+  return size < 1e-3 || size >= 1e6 ? value.toExponential(Math.max(0, digits - 2)) : String(Number(value.toPrecision(digits)));
+}
+
+/** Mean and standard deviation: digits by the deviation. @param {number | null} mean @param {number | null} sd */
+export function spread(mean, sd) {
+  if (mean === null || mean === undefined) return "–";
+  if (sd === null || sd === undefined) return number(mean);
+  const size = Math.max(Math.abs(mean), Math.abs(sd));
+  if (size > 0 && (size < 1e-3 || size >= 1e5)) return `${mean.toExponential(2)} ± ${sd.toExponential(1)}`;
+  const places = Math.min(6, Math.max(0, sd > 0 ? 1 - Math.floor(Math.log10(sd)) : 3));
+  return `${mean.toFixed(places)} ± ${sd.toFixed(places)}`;
+}
+
+/** A rate per second. @param {number} value */
+export function rate(value) {
+  if (value >= 1e6) return `${(value / 1e6).toPrecision(3)} M`;
+  return value >= 1e4 ? `${(value / 1e3).toPrecision(3)} k` : whole(value);
+}
+
+/** @param {number} bytes */
+export function size(bytes) {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  const step = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(bytes) / 3));
+  return `${Number((bytes / 1000 ** step).toPrecision(3))} ${units[step]}`;
+}
+
+/** A length of time, in its two largest units. @param {number} seconds */
+export function duration(seconds) {
+  if (!Number.isFinite(seconds)) return "–";
+  if (seconds < 1) return "under 1 s";
+  const parts = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+  const first = parts.findIndex(([, length]) => seconds >= length);
+  let left = Math.round(seconds);
+  const shown = [];
+  for (const [unit, length] of parts.slice(first, first + 2)) {
+    const count = Math.floor(left / length);
+    left -= count * length;
+    if (count > 0) shown.push(`${count} ${unit}`);
+  }
+  return shown.join(" ");
+}
+
+/** How long ago. @param {string | null} iso */
+export function age(iso) {
+  if (iso === null) return "–";
+  const seconds = (Date.now() - Date.parse(iso)) / 1000;
+  return seconds < 5 ? "just now" : `${duration(seconds).split(" ").slice(0, 2).join(" ")} ago`;
+}
+
+/** A point of time, in the reader's zone. @param {string | null} iso */
+export function moment(iso) {
+  if (iso === null || iso === undefined) return "–";
+  const time = new Date(iso);
+  const day = time.toLocaleDateString("en-CA");
+  return `${day} ${time.toLocaleTimeString("en-GB")}`;
+}
+
+/** A value of a configuration. @param {any} value */
+export function setting(value) {
+  if (value === null || value === undefined) return "–";
+  if (typeof value === "object") return JSON.stringify(value).replaceAll(",", ", ");
+  return typeof value === "number" ? number(value, 6) : String(value);
+}
+
+/** A count with its noun. @param {number} count @param {string} noun @param {string} [plural] */
+export function counted(count, noun, plural = `${noun}s`) {
+  return `${whole(count)} ${count === 1 ? noun : plural}`;
+}

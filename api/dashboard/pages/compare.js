@@ -1,0 +1,143 @@
+/** Several sweeps on shared axes: their groups, pooled by an axis, as curves and as a table of where they end. */
+
+import { json } from "../api.js";
+import { Chart, showLegend } from "../charts/chart.js";
+import { curves } from "../charts/curves.js";
+import { table } from "../charts/heatmap.js";
+import { looks } from "../charts/palette.js";
+import { isDark } from "../charts/plotly.js";
+import { check, line, segments, select } from "../components/fields.js";
+import { empty, failure, loading } from "../components/states.js";
+import { dataTable } from "../components/table.js";
+import { axesOf, chosen, shortName } from "../data/axes.js";
+import { seriesOf } from "../data/pool.js";
+import { pointsFor, Source } from "../data/source.js";
+import { curvesSql } from "../data/sql.js";
+import { fill, h } from "../dom.js";
+import { setting, spread, whole } from "../format.js";
+import { ViewState } from "../state.js";
+import { toggleHidden } from "./sweep/selection.js";
+
+const MEASURES = { gradient_alignment: "gradient alignment", weight_alignment: "weight alignment", test_accuracy: "test accuracy", train_accuracy: "train accuracy", test_loss: "test loss", train_loss: "train loss" };
+/** An axis that no configuration has: all of a sweep in one. */
+const ALL = "-";
+const MOST_SWEEPS = 8;
+const MOST_SERIES = 24;
+const DEFAULTS = { sweeps: "", measure: "gradient_alignment", by: "", scale: "log", layer: "0", bands: "yes", hide: "" };
+
+/** @param {import("../router.js").Visit} visit */
+export default async function compare({ place, signal, title }) {
+  title("Compare");
+  const state = new ViewState(DEFAULTS);
+  const body = h("div", {}, loading(7, "Loading sweeps"));
+  place.append(h("div", { class: "page-head" }, h("h1", {}, "Compare sweeps")), chooser(state), body);
+  let loaded = { key: null, sweeps: [] };
+  const chart = new Chart({ title: "Curves", name: "compare", signal });
+  const controls = h("form", { class: "controls", "aria-label": "What the chart shows", on: { submit: (event) => event.preventDefault() } });
+  const rows = h("div", {});
+  const show = async () => {
+    const ids = idsOf(state);
+    const layered = state.get("layer") !== "0";
+    const key = JSON.stringify([ids, layered]);
+    if (ids.length === 0) {
+      fill(body, empty("No sweeps are chosen.", "Write their numbers above, or mark some in the ", h("a", { href: "/sweeps" }, "list of sweeps"), "."));
+      return;
+    }
+    try {
+      if (key !== loaded.key) loaded = { key, sweeps: await Promise.all(ids.map((id) => load(id, layered, signal))) };
+      if (!chart.element.isConnected) fill(body, controls, chart.element, h("section", {}, h("h2", {}, "At the end of the curves"), rows));
+      draw({ chart, controls, rows, state, sweeps: loaded.sweeps });
+    } catch (error) {
+      if (!signal.aborted) fill(body, failure(error, show));
+    }
+  };
+  state.addEventListener("change", show);
+  document.addEventListener("theme", show, { signal });
+  await show();
+}
+
+function chooser(state) {
+  const given = line("Sweeps, with commas between", state.get("sweeps"), (value) => state.set({ sweeps: value.split(/[^0-9]+/).filter(Boolean).slice(0, MOST_SWEEPS).join(","), hide: null }), { placeholder: "1, 2", inputMode: "numeric" });
+  return h("form", { class: "controls", on: { submit: (event) => event.preventDefault() } }, given);
+}
+
+function idsOf(state) {
+  return [...new Set(state.get("sweeps").split(",").map(Number))].filter((id) => id > 0).slice(0, MOST_SWEEPS);
+}
+
+async function load(id, layered, signal) {
+  const sweep = await json(`/sweeps/${id}`, { signal });
+  const folded = await new Source(`/sweeps/${id}/${layered ? "alignment" : "curves"}`, { max_points: pointsFor(sweep) }, "curves").read(signal);
+  return { id, name: sweep.name, curves: folded.curves, sampled: folded.sampled };
+}
+
+function draw({ chart, controls, rows, state, sweeps }) {
+  const all = sweeps.flatMap(({ curves: own }) => own);
+  const axes = axesOf(all);
+  const layered = state.get("layer") !== "0";
+  const measures = Object.keys(MEASURES).filter((name) => !layered || name.endsWith("alignment"));
+  const measure = measures.includes(state.get("measure")) ? state.get("measure") : measures[0];
+  const by = axes.some(({ name }) => name === state.get("by")) ? state.get("by") : "";
+  showControls(controls, state, { axes, measures, measure, by, layers: layersOf(sweeps, layered) });
+  const where = state.under("where.");
+  const names = new Set(sweeps.map(({ name }) => name));
+  const series = sweeps.flatMap((sweep) =>
+    seriesOf(chosen(sweep.curves, where), measure, by === "" ? ALL : by).map((one) => ({ ...one, label: labelOf(sweep, one, by, names.size === sweeps.length) })),
+  );
+  const shown = series.slice(0, MOST_SERIES);
+  const hidden = new Set(state.get("hide").split("|").filter(Boolean));
+  const own = looks(shown.length, false, isDark());
+  const entries = shown.map(({ label, theory }, i) => ({ label, theory, hidden: hidden.has(label), ...own[i] }));
+  showLegend(chart.legend, entries, (label) => toggleHidden(state, label));
+  const layer = Number(state.get("layer"));
+  const visible = shown.filter(({ label }) => !hidden.has(label));
+  const lines = shown.flatMap((one, i) => (visible.includes(one) && one.lines.has(layer) ? [{ series: i, line: one.lines.get(layer) }] : []));
+  const log = measure.endsWith("loss") && lines.every((entry) => entry.line.mean.every((value) => value === null || value > 0));
+  chart.draw(JSON.stringify([location.search, isDark(), sweeps.map(({ id }) => id)]), () => ({
+    ...curves([{ title: MEASURES[measure] + (layered ? `, layer ${layer}` : ""), log, lines }], entries, { scale: state.get("scale"), bands: state.get("bands") === "yes" && lines.length <= 12, smooth: 1, columns: 1, panelHeight: 420 }),
+    note: `Mean${state.get("bands") === "yes" ? " and standard deviation" : ""} over all trials of each series.${series.length > MOST_SERIES ? ` ${series.length - MOST_SERIES} more series are not shown.` : ""}`,
+    sql: curvesSql({ sweeps: sweeps.map(({ id }) => id), view: layered ? "v_group_alignment_curves" : "v_group_curves", measures: [measure], by: by || ALL, where, layer: layered ? String(layer) : "" }),
+    summary: `${MEASURES[measure]} against updates of ${lines.length} series from ${sweeps.length} sweeps.`,
+    table: () => table(visible),
+  }));
+  fill(rows, ends(visible, layer, MEASURES[measure]));
+}
+
+function labelOf(sweep, one, by, unique) {
+  const name = unique ? sweep.name : `${sweep.name} ${sweep.id}`;
+  return by === "" ? `${name}${one.theory ? " (theory)" : ""}` : `${name}: ${one.label}`;
+}
+
+function layersOf(sweeps, layered) {
+  const found = layered ? sweeps.flatMap(({ curves: own }) => own.map(({ layer }) => layer)) : [1, 2, 3, 4];
+  return [...new Set(found)].sort((a, b) => a - b);
+}
+
+function showControls(place, state, { axes, measures, measure, by, layers }) {
+  const key = JSON.stringify([location.search, axes.map(({ name }) => name), layers]);
+  if (place.dataset.key === key) return;
+  place.dataset.key = key;
+  const where = state.under("where.");
+  const many = axes.filter(({ name, values }) => name !== by && values.length > 1);
+  fill(
+    place,
+    select("Measure", measures.map((value) => ({ value, label: MEASURES[value] })), measure, (value) => state.set({ measure: value })),
+    select("Layer", [{ value: "0", label: "whole network" }, ...layers.map((layer) => ({ value: String(layer), label: String(layer) }))], state.get("layer"), (value) => state.set({ layer: value })),
+    select("Group by", [{ value: "", label: "sweep" }, ...axes.map(({ name }) => ({ value: name, label: `sweep and ${shortName(name, axes)}` }))], by, (value) => state.set({ by: value, hide: null })),
+    many.map(({ name, values }) => select(shortName(name, axes), [{ value: "", label: "all" }, ...values.map((value) => ({ value: JSON.stringify(value), label: setting(value) }))], where[name] ?? "", (value) => state.set({ [`where.${name}`]: value, hide: null }))),
+    segments("Updates", [{ value: "log", label: "log" }, { value: "linear", label: "linear" }], state.get("scale"), (value) => state.set({ scale: value })),
+    check("± sd", state.get("bands") === "yes", (value) => state.set({ bands: value ? "yes" : "no" })),
+  );
+}
+
+function ends(series, layer, label) {
+  const rows = series.filter(({ lines }) => lines.has(layer)).map((one) => ({ ...one, line: one.lines.get(layer) }));
+  const columns = [
+    { key: "label", label: "Series", cell: ({ label: name }) => name },
+    { key: "groups", label: "configurations", numeric: true, cell: ({ groups }) => whole(groups) },
+    { key: "n", label: "n", numeric: true, cell: ({ line: { n } }) => whole(n.at(-1)) },
+    { key: "step", label: "updates", numeric: true, cell: ({ line: { step } }) => whole(step.at(-1)) },
+    { key: "value", label, numeric: true, cell: ({ line: { mean, sd } }) => spread(mean.at(-1), sd.at(-1)) },
+  ];
+  return dataTable({ caption: `${label} at the last trace point`, columns, rows });
+}

@@ -1,0 +1,87 @@
+/** Alignment, layer by layer: as a picture, and as curves. */
+
+import { Chart, showLegend } from "../../charts/chart.js";
+import { curves } from "../../charts/curves.js";
+import { heatmap, table } from "../../charts/heatmap.js";
+import { isDark } from "../../charts/plotly.js";
+import { segments, select } from "../../components/fields.js";
+import { empty } from "../../components/states.js";
+import { curvesSql } from "../../data/sql.js";
+import { fill, h } from "../../dom.js";
+import { dressedSeries, readCurves, zoomed } from "./charting.js";
+import { controlBar, pooledNote, selectionControls, selectionOf, toggleHidden } from "./selection.js";
+
+export const MEASURES = { gradient_alignment: "gradient alignment", weight_alignment: "weight alignment" };
+
+/** @param {HTMLElement} panel @param {import("../sweep.js").SweepView} view @param {AbortSignal} signal */
+export function alignmentTab(panel, view, signal) {
+  const controls = controlBar();
+  const place = h("div", { class: "charts" });
+  const zoom = { now: undefined };
+  let again = () => {};
+  const onZoom = zoomed((range) => {
+    zoom.now = range;
+    again();
+  });
+  const charts = {
+    map: new Chart({ title: "By layer and update", name: `sweep-${view.sweep.id}-alignment-map`, signal, onZoom }),
+    lines: new Chart({ title: "Curves, layer by layer", name: `sweep-${view.sweep.id}-alignment-curves`, signal, onZoom }),
+  };
+  panel.append(controls, place);
+  const show = (folded) => {
+    again = () => show(folded);
+    if (folded.curves.length === 0) {
+      fill(place, empty("Nothing was measured yet.", "Charts appear with the first trace points."));
+      return;
+    }
+    showControls(controls, view.state, folded.curves);
+    if (!charts.map.element.isConnected) fill(place, charts.map.element, charts.lines.element);
+    draw(charts, folded, view, zoom.now);
+  };
+  readCurves({ view, path: "alignment", signal, place, show });
+}
+
+function showControls(place, state, groups) {
+  const layers = [...new Set(groups.map(({ layer }) => layer))].sort((a, b) => a - b);
+  const options = [{ value: "", label: "all" }, ...layers.map((layer) => ({ value: String(layer), label: String(layer) }))];
+  const key = JSON.stringify([layers, location.search, new Set(groups.map(({ key: hash }) => hash)).size]);
+  if (place.dataset.key === key) return;
+  place.dataset.key = key;
+  selectionControls(place, state, groups, [
+    segments("Measure", [{ value: "gradient_alignment", label: "gradient" }, { value: "weight_alignment", label: "weight" }], state.get("measure"), (value) => state.set({ measure: value })),
+    select("Layer", options, state.get("layer"), (value) => state.set({ layer: value })),
+  ]);
+}
+
+function draw(charts, folded, view, zoom) {
+  const { state, sweep } = view;
+  const measure = state.get("measure") in MEASURES ? state.get("measure") : "gradient_alignment";
+  const selection = selectionOf(state, folded.curves);
+  const layer = state.get("layer");
+  const { series: all, entries, left } = dressedSeries(folded.curves, measure, selection);
+  const series = layer === "" ? all : all.map((one) => ({ ...one, lines: new Map([...one.lines].filter(([own]) => String(own) === layer)) }));
+  const key = JSON.stringify([folded.version, location.search, isDark(), zoom]);
+  const sql = curvesSql({ sweeps: [sweep.id], view: "v_group_alignment_curves", measures: [measure], by: selection.by, where: selection.where, layer });
+  const note = pooledNote(series, { ...selection, folded, left });
+  const undefinedNote = series.every(({ lines }) => lines.size === 0) ? `There is no ${MEASURES[measure]} here: backpropagation has none, and weights of layer 1 have no feedback to align with. ` : "";
+  charts.map.draw(key, () => ({ ...heatmap(series, { ...selection, measure, measureName: MEASURES[measure], sql, zoom, width: charts.map.element.clientWidth }), note: `${undefinedNote}${note}` }));
+  showLegend(charts.lines.legend, entries, (label) => toggleHidden(state, label));
+  charts.lines.draw(key, () => lineDrawing(series, entries, { ...selection, measure, sql, zoom, note, width: charts.lines.element.clientWidth }));
+}
+
+function lineDrawing(series, entries, { scale, bands, smooth, measure, sql, zoom, note, width }) {
+  const layers = [...new Set(series.flatMap(({ lines }) => [...lines.keys()]))].sort((a, b) => a - b);
+  const shown = series.map(({ label }) => entries.find((entry) => entry.label === label));
+  const values = series.flatMap(({ lines }) => [...lines.values()].flatMap(({ mean }) => mean.filter((value) => value !== null)));
+  const range = [Math.max(-1, Math.min(-0.05, ...values) - 0.05), Math.min(1.02, Math.max(0.1, ...values) + 0.1)];
+  const panels = layers.map((layer) => ({ title: `layer ${layer}`, range, lines: series.flatMap(({ lines }, i) => (lines.has(layer) ? [{ series: i, line: lines.get(layer) }] : [])) }));
+  const columns = width < 560 ? 1 : Math.min(layers.length || 1, width < 900 ? 2 : layers.length === 4 ? 2 : 3);
+  const drawn = curves(panels, shown, { scale, bands: bands && series.length * layers.length <= 60, smooth, columns, panelHeight: columns === 1 ? 230 : 260, zoom });
+  return {
+    ...drawn,
+    note,
+    sql,
+    summary: `Curves of ${MEASURES[measure]} against updates: ${series.length} series, ${layers.length} layers.`,
+    table: () => table(series),
+  };
+}

@@ -1,0 +1,113 @@
+/** Configurations with their statistics over seeds: only the axes that tell them apart, unless all are wanted. */
+
+import { check } from "../../components/fields.js";
+import { empty, failure, loading } from "../../components/states.js";
+import { dataTable, sorted } from "../../components/table.js";
+import { axesOf, shortName } from "../../data/axes.js";
+import { csvOf, download } from "../../data/csv.js";
+import { poll } from "../../data/polling.js";
+import { Source } from "../../data/source.js";
+import { groupsSql } from "../../data/sql.js";
+import { fill, h } from "../../dom.js";
+import { setting, spread, whole } from "../../format.js";
+
+const METRICS = { test_accuracy: "test accuracy", train_accuracy: "train accuracy", test_loss: "test loss", train_loss: "train loss" };
+const MOST_ROWS = 200;
+
+/** @param {HTMLElement} panel @param {import("../sweep.js").SweepView} view @param {AbortSignal} signal */
+export function groupsTab(panel, view, signal) {
+  const { state, sweep } = view;
+  const source = new Source(`/sweeps/${sweep.id}/stats`, {}, "plain");
+  const place = h("div", {}, loading(8, "Loading groups"));
+  let groups = null;
+  let most = MOST_ROWS;
+  const query = `/sql?${new URLSearchParams({ q: groupsSql(sweep.id) })}`;
+  const csv = h("button", { type: "button", disabled: true, on: { click: () => keep(sweep.id, groups, state) } }, "CSV");
+  panel.append(
+    h("div", { class: "controls" }, check("All parameters", state.get("all") === "yes", (value) => state.set({ all: value ? "yes" : "" })), h("div", { class: "actions push" }, csv, h("a", { class: "button", href: query }, "Query behind it"))),
+    place,
+  );
+  const show = () => {
+    if (groups === null) return;
+    csv.disabled = groups.length === 0;
+    if (groups.length === 0) {
+      fill(place, empty("No trial has succeeded yet.", "Groups appear with their first trial that has."));
+      return;
+    }
+    const columns = columnsOf(groups, state.get("all") === "yes");
+    const rows = sorted(groups, columns, state.get("sort"));
+    const left = rows.length - most;
+    fill(
+      place,
+      dataTable({ caption: "Configurations, mean and standard deviation over seeds", columns, rows: rows.slice(0, most), sort: state.get("sort"), onSort: (sort) => state.set({ sort }) }),
+      left > 0 && h("button", { type: "button", class: "more", on: { click: () => { most += MOST_ROWS; show(); } } }, `Show ${Math.min(left, MOST_ROWS)} of ${whole(left)} more`),
+      h("p", { class: "chart-note" }, "Mean ± standard deviation over n trials that succeeded. Alignment is that of the gradients, at the end, by layer."),
+    );
+  };
+  const again = poll(async () => {
+    try {
+      const found = await source.read(signal);
+      if (found !== null) {
+        groups = found.items;
+        show();
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      if (groups === null) fill(place, failure(error, again));
+    }
+    return view.over ? null : Math.max(5000, 6 * source.took);
+  }, signal);
+  view.addEventListener("changed", () => view.over && again(), { signal });
+  state.addEventListener("change", show, { signal });
+}
+
+function columnsOf(groups, all) {
+  const axes = axesOf(groups);
+  const numeric = (name) => groups.every(({ varied }) => typeof (varied[name] ?? 0) === "number");
+  const settings = all
+    ? Object.keys(flat(groups[0].config)).map((name) => ({ key: name, label: name, cell: ({ config }) => setting(flat(config)[name]), value: ({ config }) => comparable(flat(config)[name]) }))
+    : axes.map(({ name }) => ({ key: name, label: shortName(name, axes), numeric: numeric(name), cell: ({ varied }) => setting(varied[name]), value: ({ varied }) => comparable(varied[name]) }));
+  const metrics = Object.entries(METRICS)
+    .filter(([name]) => groups.some((group) => group[`${name}_mean`] !== null))
+    .map(([name, label]) => ({ key: name, label, numeric: true, cell: (group) => spread(group[`${name}_mean`], group[`${name}_sd`]), value: (group) => group[`${name}_mean`] }));
+  const layers = [...new Set(groups.flatMap((group) => group.layers.filter(({ gradient_alignment_mean: mean }) => mean !== null).map(({ layer }) => layer)))].sort((a, b) => a - b);
+  const aligned = layers.map((layer) => {
+    const of = (group) => group.layers.find((own) => own.layer === layer);
+    return { key: `layer${layer}`, label: `alignment ${layer}`, numeric: true, cell: (group) => spread(of(group)?.gradient_alignment_mean, of(group)?.gradient_alignment_sd), value: (group) => of(group)?.gradient_alignment_mean };
+  });
+  const counts = [{ key: "n", label: "n", numeric: true, cell: ({ n }) => whole(n), value: ({ n }) => n }];
+  if (groups.some(({ diverged }) => diverged > 0)) counts.push({ key: "diverged", label: "diverged", numeric: true, cell: ({ diverged }) => whole(diverged), value: ({ diverged }) => diverged });
+  return [...settings, ...counts, ...metrics, ...aligned];
+}
+
+function comparable(value) {
+  return typeof value === "object" && value !== null ? JSON.stringify(value) : value;
+}
+
+/** A configuration by dotted path. @param {any} value @param {string} [prefix] @returns {Record<string, any>} */
+export function flat(value, prefix = "") {
+  const found = {};
+  for (const [name, inner] of Object.entries(value)) {
+    if (inner !== null && typeof inner === "object" && !Array.isArray(inner)) Object.assign(found, flat(inner, `${prefix}${name}.`));
+    else found[prefix + name] = inner;
+  }
+  return found;
+}
+
+function keep(id, groups, state) {
+  const axes = axesOf(groups);
+  const names = Object.keys(METRICS).flatMap((name) => [`${name}_mean`, `${name}_sd`]);
+  const layers = [...new Set(groups.flatMap((group) => group.layers.map(({ layer }) => layer)))];
+  const rows = sorted(groups, columnsOf(groups, false), state.get("sort")).map((group) => [
+    ...axes.map(({ name }) => group.varied[name]),
+    group.n,
+    group.diverged,
+    ...names.map((name) => group[name]),
+    ...layers.flatMap((layer) => {
+      const own = group.layers.find((other) => other.layer === layer);
+      return [own?.gradient_alignment_mean, own?.gradient_alignment_sd];
+    }),
+  ]);
+  const columns = [...axes.map(({ name }) => name), "n", "diverged", ...names, ...layers.flatMap((layer) => [`gradient_alignment_${layer}_mean`, `gradient_alignment_${layer}_sd`])];
+  download(`sweep-${id}-groups.csv`, csvOf(columns, rows));
+}

@@ -1,0 +1,54 @@
+/** Name, tags and notes of a sweep, which can be edited. */
+
+import { json, Problem, request } from "../../api.js";
+import { openDialog } from "../../components/dialog.js";
+import { toast, toastError } from "../../components/toast.js";
+import { fill, h } from "../../dom.js";
+
+/** @param {import("../sweep.js").SweepView} view */
+export function labels(view) {
+  const place = h("div", { class: "labels" });
+  const show = () => {
+    const { tags, notes } = view.sweep;
+    const key = JSON.stringify([tags, notes]);
+    if (place.dataset.key === key) return;
+    place.dataset.key = key;
+    fill(
+      place,
+      tags.map((tag) => h("a", { class: "tag", href: `/sweeps?${new URLSearchParams({ filter: `tag = ${tag}` })}` }, tag)),
+      notes && h("span", { class: "notes" }, notes),
+      h("button", { type: "button", class: "quiet", on: { click: () => edit(view, show) } }, "Edit name, tags, notes"),
+    );
+  };
+  show();
+  view.addEventListener("progress", show);
+  return place;
+}
+
+async function edit(view, show) {
+  const { id } = view.sweep;
+  try {
+    const answer = await fetchWithTag(id);
+    const { sweep, etag } = answer;
+    const name = h("input", { id: "edit-name", type: "text", value: sweep.name, required: true });
+    const tags = h("input", { id: "edit-tags", type: "text", value: sweep.tags.join(" ") });
+    const notes = h("textarea", { id: "edit-notes", rows: 4, value: sweep.notes ?? "" });
+    const body = [
+      h("label", { for: "edit-name" }, "Name"), name,
+      h("label", { for: "edit-tags" }, "Tags, with spaces between"), tags,
+      h("label", { for: "edit-notes" }, "Notes"), notes,
+    ];
+    if (!(await openDialog({ title: "Edit the sweep", body, action: "Save" }))) return;
+    const wanted = { name: name.value.trim(), tags: tags.value.split(/[\s,]+/).filter(Boolean), notes: notes.value.trim() || null };
+    view.update(await json(`/sweeps/${id}`, { method: "PATCH", body: wanted, headers: { "If-Match": etag } }));
+    show();
+    toast("Saved.");
+  } catch (error) {
+    toastError(error instanceof Problem && error.status === 412 ? new Error("Somebody has edited it meanwhile: open the form again") : error);
+  }
+}
+
+async function fetchWithTag(id) {
+  const answer = await request(`/sweeps/${id}`);
+  return { sweep: await answer.json(), etag: answer.headers.get("ETag") };
+}

@@ -1,0 +1,136 @@
+/** Outcomes of trials: one against another, and over all parameters at once. What is brushed is a filter of the API's lists. */
+
+import { page as readPage } from "../../api.js";
+import { filterText, read, scaleOf, written } from "../../charts/brushes.js";
+import { Chart, showLegend } from "../../charts/chart.js";
+import { looks } from "../../charts/palette.js";
+import { ParallelCoordinates } from "../../charts/parallel.js";
+import { isDark } from "../../charts/plotly.js";
+import { scatter } from "../../charts/scatter.js";
+import { select } from "../../components/fields.js";
+import { empty, failure, loading } from "../../components/states.js";
+import { axisNames, chosen, shortName, valueName } from "../../data/axes.js";
+import { poll } from "../../data/polling.js";
+import { outcomesSql } from "../../data/sql.js";
+import { fill, h } from "../../dom.js";
+import { navigate } from "../../navigate.js";
+import { brushEditor } from "./brushing.js";
+import { controlBar, selectionControls, selectionOf, toggleHidden } from "./selection.js";
+
+const OUTCOMES = { test_accuracy: "test accuracy", train_accuracy: "train accuracy", test_loss: "test loss", train_loss: "train loss", gradient_alignment: "gradient alignment", weight_alignment: "weight alignment", generalisation_error: "generalisation error", steps: "updates" };
+const MOST = 1000;
+const BRUSH = "brush.";
+
+/** @param {HTMLElement} panel @param {import("../sweep.js").SweepView} view @param {AbortSignal} signal */
+export function outcomesTab(panel, view, signal) {
+  const { state, sweep } = view;
+  const controls = controlBar();
+  const place = h("div", { class: "charts" });
+  const chart = new Chart({ title: "Alignment and outcome at the end", name: `sweep-${sweep.id}-outcomes`, signal, onClick: ({ customdata }) => navigate(`/trials/${customdata[0]}`) });
+  const onBrush = (name, brush) => state.set({ [BRUSH + name]: brush === null ? null : written(brush) });
+  const parallel = new ParallelCoordinates({ onBrush, signal });
+  const brushed = h("div", { class: "brushed" });
+  const heading = h("div", { class: "chart-head" }, h("h3", {}, "Parameters and outcomes"));
+  const figure = h("figure", { class: "chart" }, heading, parallel.element, brushed);
+  panel.append(controls, place);
+  fill(place, loading(7, "Loading trials"));
+  let trials = null;
+  let text = "";
+  const show = () => {
+    if (trials === null) return;
+    if (trials.length === 0) {
+      fill(place, empty("No trial has succeeded yet."));
+      return;
+    }
+    if (!figure.isConnected) fill(place, chart.element, figure);
+    draw({ trials, view, controls, chart, parallel, brushed, onBrush, version: text.length });
+  };
+  const again = poll(async () => {
+    try {
+      const names = [...new Set([...Object.keys(OUTCOMES), ...axisNames(sweep)])];
+      const fields = ["id", "seed", "varied", ...names].join(",");
+      const found = await readPage(`/sweeps/${sweep.id}/trials`, { state: "succeeded", fields, limit: MOST }, signal);
+      const now = JSON.stringify(found.items);
+      if (now !== text) {
+        text = now;
+        trials = found.items;
+        show();
+      }
+      return view.over ? null : 10000;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (trials === null) fill(place, failure(error, again));
+      return view.over ? null : 10000;
+    }
+  }, signal);
+  view.addEventListener("changed", () => view.over && again(), { signal });
+  state.addEventListener("change", show, { signal });
+  document.addEventListener("theme", show, { signal });
+}
+
+function draw({ trials, view, controls, chart, parallel, brushed, onBrush, version }) {
+  const { state, sweep } = view;
+  const defined = Object.keys(OUTCOMES).filter((name) => trials.some((trial) => trial[name] !== null));
+  const outcome = defined.includes(state.get("y")) ? state.get("y") : defined.find((name) => !name.endsWith("alignment"));
+  const x = defined.includes(state.get("x")) ? state.get("x") : outcome;
+  showControls(controls, state, trials, defined, { x, y: outcome });
+  const selection = selectionOf(state, trials);
+  const { series, colours } = seriesOf(chosen(trials, selection.where), selection);
+  showLegend(chart.legend, series.map(({ label, colour, hidden }) => ({ label, colour, dash: "dot-mark", hidden })), (label) => toggleHidden(state, label));
+  const visible = series.filter(({ hidden }) => !hidden);
+  const more = (sweep.trials.succeeded ?? 0) > trials.length ? `The first ${trials.length.toLocaleString("en")} of ${sweep.trials.succeeded.toLocaleString("en")} trials that succeeded. ` : "";
+  chart.draw(JSON.stringify([version, trials.length, location.search, isDark()]), () =>
+    scatter(visible, {
+      x: { name: x, label: OUTCOMES[x] },
+      y: { name: outcome, label: OUTCOMES[outcome], log: outcome.endsWith("loss") && trials.every((trial) => trial[outcome] === null || trial[outcome] > 0) },
+      sql: outcomesSql({ sweep: sweep.id, columns: [x, outcome], where: selection.where }),
+      note: `${more}A point is a trial: choose it to open it.`,
+    }),
+  );
+  showParallel({ trials: visible.flatMap(({ points }) => points), selection, defined, state, parallel, brushed, onBrush, colours, sweep, all: trials });
+}
+
+function showParallel({ trials, all, selection, defined, state, parallel, brushed, onBrush, colours, sweep }) {
+  const outcomes = defined.filter((name) => name !== "steps" && name !== "generalisation_error" && !(name.startsWith("train_") && defined.includes(name.replace("train", "test"))));
+  const names = [...selection.axes.map(({ name }) => name), ...outcomes];
+  const scales = names.map((name) => scaleOf(name, OUTCOMES[name] ?? shortName(name, selection.axes), all.map((trial) => trial[name])));
+  const brushes = {};
+  for (const scale of scales) {
+    const brush = read(scale, state.get(BRUSH + scale.name));
+    if (brush !== undefined) brushes[scale.name] = brush;
+  }
+  parallel.show({ scales, rows: trials, brushes, colourOf: (trial) => colours.get(trial.id) ?? "#888888" });
+  brushEditor(brushed, { scales, brushes, trials, filter: filterText(brushes), sweepId: sweep.id, onBrush });
+}
+
+function showControls(place, state, trials, defined, { x, y }) {
+  const key = JSON.stringify([location.search, defined, new Set(trials.map(({ varied }) => JSON.stringify(varied))).size]);
+  if (place.dataset.key === key) return;
+  place.dataset.key = key;
+  const options = defined.map((name) => ({ value: name, label: OUTCOMES[name] }));
+  selectionControls(place, state, trials, [
+    select("Outcome", options, y, (value) => state.set({ y: value })),
+    select("Against", options, x, (value) => state.set({ x: value })),
+  ], { steps: false });
+}
+
+/** Trials by the axis that they are grouped by, with a colour for each. */
+function seriesOf(trials, { by, axes, hidden }) {
+  const groups = new Map();
+  for (const trial of trials) {
+    const key = JSON.stringify(by === "" ? trial.varied : (trial.varied[by] ?? null));
+    if (!groups.has(key)) groups.set(key, []);
+    groups.get(key).push(trial);
+  }
+  const axis = axes.find(({ name }) => name === by);
+  const found = [...groups.values()].map((points) => ({ points, value: by === "" ? null : (points[0].varied[by] ?? null) }));
+  if (axis?.ordered) found.sort((a, b) => a.value - b.value);
+  const own = by === "" ? found.map(() => ({ colour: looks(1, false, isDark())[0].colour })) : looks(found.length, axis?.ordered ?? false, isDark());
+  const colours = new Map();
+  const series = found.map(({ points, value }, i) => {
+    for (const point of points) colours.set(point.id, own[i].colour);
+    return { points, colour: own[i].colour, label: by === "" ? "trials" : valueName(by, value, axes.slice(0, 1)) };
+  });
+  const merged = by === "" ? [{ ...series[0], points: series.flatMap(({ points }) => points) }] : series;
+  return { series: merged.map((one) => ({ ...one, hidden: hidden.has(one.label) })), colours };
+}

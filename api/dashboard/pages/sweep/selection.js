@@ -1,0 +1,100 @@
+/** Controls that the charts of a sweep share: what is grouped by, which groups, how steps are laid out. */
+
+import { axesOf, shortName } from "../../data/axes.js";
+import { check, segments, select } from "../../components/fields.js";
+import { fill, h } from "../../dom.js";
+import { setting } from "../../format.js";
+
+const WHERE = "where.";
+export const MOST_SERIES = 24;
+
+/** What the address says of the selection. @param {import("../../state.js").ViewState} state @param {{varied: any}[]} groups */
+export function selectionOf(state, groups) {
+  const axes = axesOf(groups);
+  const asked = state.get("by");
+  const by = asked === "*" ? defaultAxis(axes, groups) : axes.some(({ name }) => name === asked) ? asked : "";
+  return {
+    axes,
+    by,
+    where: state.under(WHERE),
+    scale: state.get("scale"),
+    smooth: Math.max(1, Number(state.get("smooth")) || 1),
+    bands: state.get("bands") === "yes",
+    hidden: new Set(state.get("hide").split("|").filter(Boolean)),
+  };
+}
+
+/** The rule, else the axis of fewest values; every configuration by itself where there are few. */
+function defaultAxis(axes, groups) {
+  if (axes.length === 0) return "";
+  const count = new Set(groups.map(({ varied }) => JSON.stringify(varied))).size;
+  if (count <= 8) return "";
+  const rule = axes.find(({ name }) => name === "rule.name");
+  if (rule) return rule.name;
+  return [...axes].filter(({ name, values }) => values.length > 1 && name !== "model.kind").sort((a, b) => a.values.length - b.values.length)[0]?.name ?? "";
+}
+
+/**
+ * @param {HTMLElement} place @param {import("../../state.js").ViewState} state @param {{varied: any}[]} groups
+ * @param {import("../../dom.js").Child[]} [own] controls of the tab itself, before the others
+ * @param {{steps?: boolean}} [options]
+ */
+export function selectionControls(place, state, groups, own = [], { steps = true } = {}) {
+  const { axes, by, where, scale, smooth, bands } = selectionOf(state, groups);
+  const byOptions = [{ value: "", label: "every configuration" }, ...axes.map(({ name }) => ({ value: name, label: shortName(name, axes) }))];
+  const wheres = axes.filter(({ name, values }) => name !== by && values.length > 1).map((axis) => whereSelect(axis, axes, where, state));
+  const focused = focusOf(place);
+  fill(
+    place,
+    own,
+    select("Group by", byOptions, by, (value) => state.set({ by: value === "" ? "none" : value, hide: null })),
+    wheres,
+    steps && [
+      segments("Updates", [{ value: "log", label: "log" }, { value: "linear", label: "linear" }], scale, (value) => state.set({ scale: value })),
+      select("Smoothing", [1, 3, 5, 9, 15].map((width) => ({ value: String(width), label: width === 1 ? "none" : `mean of ${width} points` })), String(smooth), (value) => state.set({ smooth: value })),
+      check("± sd", bands, (value) => state.set({ bands: value ? "yes" : "no" })),
+    ],
+  );
+  focused?.();
+}
+
+/** Controls are made anew with every change: the one that was used keeps the focus. */
+function focusOf(place) {
+  const at = document.activeElement;
+  if (at === null || !place.contains(at)) return null;
+  const label = place.querySelector(`label[for="${at.id}"]`)?.textContent;
+  return () => {
+    const found = [...place.querySelectorAll("label")].find((other) => other.textContent === label);
+    if (found) document.getElementById(found.htmlFor)?.focus();
+  };
+}
+
+function whereSelect({ name, values }, axes, where, state) {
+  const options = [{ value: "", label: "all" }, ...values.map((value) => ({ value: JSON.stringify(value), label: setting(value) }))];
+  return select(shortName(name, axes), options, where[name] ?? "", (value) => state.set({ [WHERE + name]: value, hide: null }));
+}
+
+/** @param {import("../../state.js").ViewState} state @param {string} label */
+export function toggleHidden(state, label) {
+  const hidden = new Set(state.get("hide").split("|").filter(Boolean));
+  if (hidden.has(label)) hidden.delete(label);
+  else hidden.add(label);
+  state.set({ hide: [...hidden].join("|") });
+}
+
+/** What is said below charts of pooled groups. @param {import("../../data/pool.js").Series[]} series @param {{smooth: number, bands: boolean, folded: any, left: number}} options */
+export function pooledNote(series, { smooth, bands, folded, left }) {
+  const trials = Math.max(0, ...series.flatMap(({ lines }) => [...lines.values()].map(({ n }) => Math.max(0, ...n))));
+  const groups = Math.max(0, ...series.map((one) => one.groups));
+  const parts = [`Mean${bands ? " and standard deviation" : ""} over ${trials} ${trials === 1 ? "trial" : "trials"} at most`];
+  if (groups > 1) parts[0] += ` of ${groups} configurations, pooled`;
+  if (smooth > 1) parts.push(`smoothed by a running mean over ${smooth} trace points`);
+  if (folded.sampled) parts.push(`${folded.shown.toLocaleString("en")} of ${folded.total.toLocaleString("en")} trace points shown`);
+  if (left > 0) parts.push(`${left} more series are not shown: group by an axis, or choose fewer`);
+  return `${parts.join("; ")}.`;
+}
+
+/** An empty place for controls. */
+export function controlBar() {
+  return h("form", { class: "controls", "aria-label": "What the charts show", on: { submit: (event) => event.preventDefault() } });
+}

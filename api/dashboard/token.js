@@ -1,0 +1,45 @@
+/** The token that the server asks for, kept for this tab alone. */
+
+import { h } from "./dom.js";
+import { openDialog } from "./components/dialog.js";
+
+const KEY = "alignsweep-token";
+
+/** @returns {string | null} */
+export function token() {
+  return sessionStorage.getItem(KEY);
+}
+
+/** Headers of a request. @param {Record<string, string>} [more] */
+export function authorised(more = {}) {
+  const secret = token();
+  return secret === null ? more : { ...more, Authorization: `Bearer ${secret}` };
+}
+
+let asking = null;
+
+/** Ask for a token; all who need one wait for the same answer. @returns {Promise<boolean>} whether one was given */
+export function askForToken() {
+  asking ??= ask().finally(() => {
+    asking = null;
+  });
+  return asking;
+}
+
+async function ask() {
+  const field = h("input", { type: "password", id: "token", autocomplete: "off", required: true, spellcheck: false });
+  const refused = token() !== null;
+  const given = await openDialog({
+    title: "This server asks for a token",
+    body: [
+      refused && h("p", { class: "problem-line" }, "The token was refused: it may have expired."),
+      h("label", { for: "token" }, "Token"),
+      field,
+      h("p", { class: "hint" }, "From ", h("code", {}, "alignsweep token create"), ". It is kept until this tab is closed."),
+    ],
+    action: "Go on",
+  });
+  if (!given || field.value.trim() === "") return false;
+  sessionStorage.setItem(KEY, field.value.trim());
+  return true;
+}
