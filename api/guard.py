@@ -17,7 +17,7 @@ _SINGLE = {b"authorization", b"content-type", b"idempotency-key"}
 
 
 def policy(*, style: str = "'self'", img: str = "'self' data:") -> str:
-    """A Content-Security-Policy: files of this server, nothing inline, nothing from elsewhere, unless said otherwise."""
+    """A Content-Security-Policy: files of this server, nothing inline or from elsewhere, but for what is said."""
     return (
         f"default-src 'none'; script-src 'self'; style-src {style}; img-src {img}; font-src 'self'; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

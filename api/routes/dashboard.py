@@ -26,6 +26,9 @@ _YEAR = "public, max-age=31536000, immutable"
 # Charts are styled element by element, and become pictures by way of blobs.
 _CSP = policy(style="'self' 'unsafe-inline'", img="'self' data: blob:")
 
+# What is not asked for with the page itself: modules that one page alone needs, the worker's, a classic script.
+_LATER = ("pages/", "data/worker.js", "theme.js")
+
 PAGES = ("/", "/sweeps", "/sweeps/{number}", "/compare", "/trials/{number}", "/queue", "/sql", "/new")
 
 
@@ -85,7 +88,10 @@ def asset(name: str, encodings: Encodings = None, known: Known = None) -> Respon
 
 @cache
 def _page() -> Asset:
-    text = (_FOLDER / "index.html").read_text().replace("{plotly}", html.escape(f"/dashboard/{PLOTLY}"))
+    shared = sorted(name for name in _names() if name.endswith(".js") and not name.startswith(_LATER))
+    preloads = "".join(f'<link rel="modulepreload" href="/dashboard/{html.escape(name)}">' for name in shared)
+    text = (_FOLDER / "index.html").read_text()
+    text = text.replace("{plotly}", html.escape(f"/dashboard/{PLOTLY}")).replace("{preloads}", preloads)
     return Asset.of(text.encode(), "text/html; charset=utf-8")
 
 

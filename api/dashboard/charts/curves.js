@@ -12,6 +12,16 @@ import { placeOf, stepAxis } from "./steps.js";
  */
 
 const GAP = 0.06;
+const LEAST_RATIO = 10;
+
+/** What a logarithmic axis is. */
+export const logAxis = { type: "log", dtick: 1, exponentformat: "power" };
+
+/** Whether values are better seen on a logarithmic axis: all positive, over a decade at least. @param {(number | null)[]} values */
+export function wantsLog(values) {
+  const defined = values.filter((value) => value !== null);
+  return defined.length > 0 && Math.min(...defined) > 0 && Math.max(...defined) / Math.min(...defined) >= LEAST_RATIO;
+}
 
 /**
  * @param {Panel[]} panels @param {Look[]} looks by number of series
@@ -64,7 +74,7 @@ function axes(panel, suffix, { row, column, rows, columns, below, scale, last, z
       domain: [Math.max(0, top - tall), top],
       anchor: `x${suffix}`,
       nticks: 6,
-      ...(panel.log ? { type: "log", dtick: 1, exponentformat: "power" } : {}),
+      ...(panel.log ? logAxis : {}),
       ...(panel.range ? { range: panel.range } : {}),
     },
   };

@@ -5,7 +5,7 @@ import { admits, heightOf, valueAt } from "./brushes.js";
 import { number } from "../format.js";
 import { framed, h } from "../dom.js";
 
-const [TOP, BOTTOM, SIDE] = [34, 22, 46];
+const [TOP, BOTTOM, SIDE] = [34, 22, 12];
 const HEIGHT = 320;
 const LEAST_WIDTH = 104;
 
@@ -98,9 +98,11 @@ export class ParallelCoordinates {
     pen.lineTo(x, this.#y(1));
     pen.stroke();
     pen.font = "600 12px system-ui, sans-serif";
-    pen.textAlign = "center";
+    const edge = { 0: "left", [this.scales.length - 1]: "right" };
+    const at = this.scales.indexOf(scale);
+    pen.textAlign = edge[at] ?? "center";
     pen.fillStyle = page.text;
-    pen.fillText(scale.label, x, 14);
+    pen.fillText(scale.label, at === 0 ? x - 8 : at === this.scales.length - 1 ? x + 8 : x, 12);
     pen.font = "11px system-ui, sans-serif";
     this.#ticks(pen, scale, x, page);
     const brush = this.brushes[scale.name];
@@ -109,13 +111,14 @@ export class ParallelCoordinates {
 
   #ticks(pen, scale, x, page) {
     const ticks = scale.kind === "words" ? scale.words.slice(0, 20).map((text) => [heightOf(scale, text), text]) : [[0, number(scale.low, 3)], [1, number(scale.high, 3)]];
-    pen.textAlign = "left";
+    const last = scale === this.scales.at(-1);
+    pen.textAlign = last ? "right" : "left";
     pen.lineWidth = 3;
     pen.strokeStyle = page.paper;
     for (const [height, text] of ticks) {
       const y = this.#y(height) + (scale.kind === "words" ? 4 : height === 0 ? 14 : -6);
-      pen.strokeText(text, x + 5, y, LEAST_WIDTH - 10);
-      pen.fillText(text, x + 5, y, LEAST_WIDTH - 10);
+      pen.strokeText(text, last ? x - 5 : x + 5, y, LEAST_WIDTH - 10);
+      pen.fillText(text, last ? x - 5 : x + 5, y, LEAST_WIDTH - 10);
     }
   }
 

@@ -1,5 +1,7 @@
 /** One outcome against another, a point per trial. */
 
+import { logAxis } from "./curves.js";
+
 /**
  * @param {{label: string, colour: string, points: any[]}[]} series points: trials as the API's list has them
  * @param {{x: {name: string, label: string}, y: {name: string, label: string, log?: boolean}, sql: string, note: string}} options
@@ -21,7 +23,7 @@ export function scatter(series, { x, y, sql, note }) {
     layout: {
       height: 380,
       xaxis: { title: x.label },
-      yaxis: { title: y.label, ...(y.log ? { type: "log", dtick: 1 } : {}) },
+      yaxis: { title: y.label, ...(y.log ? logAxis : {}) },
     },
     note,
     summary: `${y.label} against ${x.label} of ${count} trials.`,

@@ -2,7 +2,7 @@
 
 import { json } from "../api.js";
 import { Chart, showLegend } from "../charts/chart.js";
-import { curves } from "../charts/curves.js";
+import { curves, wantsLog } from "../charts/curves.js";
 import { table } from "../charts/heatmap.js";
 import { looks } from "../charts/palette.js";
 import { isDark } from "../charts/plotly.js";
@@ -92,7 +92,7 @@ function draw({ chart, controls, rows, state, sweeps }) {
   const layer = Number(state.get("layer"));
   const visible = shown.filter(({ label }) => !hidden.has(label));
   const lines = shown.flatMap((one, i) => (visible.includes(one) && one.lines.has(layer) ? [{ series: i, line: one.lines.get(layer) }] : []));
-  const log = measure.endsWith("loss") && lines.every((entry) => entry.line.mean.every((value) => value === null || value > 0));
+  const log = measure.endsWith("loss") && wantsLog(lines.flatMap(({ line: { mean } }) => mean));
   chart.draw(JSON.stringify([location.search, isDark(), sweeps.map(({ id }) => id)]), () => ({
     ...curves([{ title: MEASURES[measure] + (layered ? `, layer ${layer}` : ""), log, lines }], entries, { scale: state.get("scale"), bands: state.get("bands") === "yes" && lines.length <= 12, smooth: 1, columns: 1, panelHeight: 420 }),
     note: `Mean${state.get("bands") === "yes" ? " and standard deviation" : ""} over all trials of each series.${series.length > MOST_SERIES ? ` ${series.length - MOST_SERIES} more series are not shown.` : ""}`,

@@ -2,7 +2,7 @@
 
 import { askRows, Problem } from "../../api.js";
 import { Chart, showLegend } from "../../charts/chart.js";
-import { curves } from "../../charts/curves.js";
+import { curves, wantsLog } from "../../charts/curves.js";
 import { table } from "../../charts/heatmap.js";
 import { isDark } from "../../charts/plotly.js";
 import { check, segments } from "../../components/fields.js";
@@ -85,8 +85,7 @@ function draw(chart, folded, view, zoom, phases) {
 function panelsOf(measured, entries) {
   const panels = measured.map(({ title, log, series, measure }) => {
     const lines = series.map((one) => ({ series: entries.findIndex(({ label }) => label === one.label), line: one.lines.get(0) }));
-    const positive = lines.every(({ line }) => line.mean.every((value) => value === null || value > 0));
-    return { title, log: log && positive, lines, ...(measure.endsWith("accuracy") ? { range: [0, 1.02] } : {}) };
+    return { title, log: log && wantsLog(lines.flatMap(({ line }) => line.mean)), lines, ...(measure.endsWith("accuracy") ? { range: [0, 1.02] } : {}) };
   });
   return { panels, series: measured.flatMap(({ series }) => series) };
 }

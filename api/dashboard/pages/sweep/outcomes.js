@@ -3,6 +3,7 @@
 import { page as readPage } from "../../api.js";
 import { filterText, read, scaleOf, written } from "../../charts/brushes.js";
 import { Chart, showLegend } from "../../charts/chart.js";
+import { wantsLog } from "../../charts/curves.js";
 import { looks } from "../../charts/palette.js";
 import { ParallelCoordinates } from "../../charts/parallel.js";
 import { isDark } from "../../charts/plotly.js";
@@ -82,7 +83,7 @@ function draw({ trials, view, controls, chart, parallel, brushed, onBrush, versi
   chart.draw(JSON.stringify([version, trials.length, location.search, isDark()]), () =>
     scatter(visible, {
       x: { name: x, label: OUTCOMES[x] },
-      y: { name: outcome, label: OUTCOMES[outcome], log: outcome.endsWith("loss") && trials.every((trial) => trial[outcome] === null || trial[outcome] > 0) },
+      y: { name: outcome, label: OUTCOMES[outcome], log: outcome.endsWith("loss") && wantsLog(trials.map((trial) => trial[outcome])) },
       sql: outcomesSql({ sweep: sweep.id, columns: [x, outcome], where: selection.where }),
       note: `${more}A point is a trial: choose it to open it.`,
     }),

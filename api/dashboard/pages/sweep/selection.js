@@ -88,6 +88,8 @@ export function pooledNote(series, { smooth, bands, folded, left }) {
   const groups = Math.max(0, ...series.map((one) => one.groups));
   const parts = [`Mean${bands ? " and standard deviation" : ""} over ${trials} ${trials === 1 ? "trial" : "trials"} at most`];
   if (groups > 1) parts[0] += ` of ${groups} configurations, pooled`;
+  const least = Math.min(trials, ...series.flatMap(({ lines }) => [...lines.values()].map(({ n }) => Math.min(...n))));
+  if (least < trials) parts.push(`of ${least} where others have not come so far`);
   if (smooth > 1) parts.push(`smoothed by a running mean over ${smooth} trace points`);
   if (folded.sampled) parts.push(`${folded.shown.toLocaleString("en")} of ${folded.total.toLocaleString("en")} trace points shown`);
   if (left > 0) parts.push(`${left} more series are not shown: group by an axis, or choose fewer`);
