@@ -28,9 +28,11 @@ class LiveServer:
 
 
 @contextmanager
-def live_server(database_url: str, reader_url: str, folder: Path, **environment: str) -> Iterator[LiveServer]:
-    """Start it, wait until it answers, and stop it."""
-    port, log = free_port(), folder / "api.log"
+def live_server(
+    database_url: str, reader_url: str, folder: Path, port: int | None = None, **environment: str
+) -> Iterator[LiveServer]:
+    """Start it, on a free port unless one is named, wait until it answers, and stop it."""
+    port, log = port or free_port(), folder / "api.log"
     settings = {
         "DATABASE_URL": database_url,
         "ALIGNSWEEP_READER_URL": reader_url,

@@ -38,11 +38,20 @@ function append(parent, children) {
   }
 }
 
-/** Replace all that is in an element. @param {Element} parent @param {...Child} children */
+/** Replace all that is in an element; what had the focus there keeps it, if it comes again. @param {Element} parent @param {...Child} children */
 export function fill(parent, ...children) {
   const fragment = document.createDocumentFragment();
   append(fragment, children);
+  const focused = parent.contains(document.activeElement) ? document.activeElement : null;
+  const name = focused && nameOf(focused);
   parent.replaceChildren(fragment);
+  if (!focused || focused === parent || focused.isConnected) return;
+  [...parent.querySelectorAll(focused.tagName)].find((other) => nameOf(other) === name)?.focus({ preventScroll: true });
+}
+
+/** By what an element is known again. @param {any} element */
+function nameOf(element) {
+  return element.getAttribute("href") ?? element.getAttribute("aria-label") ?? element.labels?.[0]?.textContent ?? element.textContent;
 }
 
 /** Set a text where it differs: what has not changed is not painted again. @param {Element} element @param {string} text */

@@ -14,7 +14,7 @@ export function number(value, digits = 4) {
   if (value === 0) return "0";
   const size = Math.abs(value);
   if (Number.isInteger(value) && size < 1e7) return WHOLE.format(value);
-  return size < 1e-3 || size >= 1e6 ? value.toExponential(Math.max(0, digits - 2)) : String(Number(value.toPrecision(digits)));
+  return size < 1e-3 || size >= 1e6 ? Number(value.toPrecision(digits - 1)).toExponential() : String(Number(value.toPrecision(digits)));
 }
 
 /** Mean and standard deviation: digits by the deviation. @param {number | null} mean @param {number | null} sd */
@@ -43,7 +43,7 @@ export function size(bytes) {
 /** A length of time, in its two largest units. @param {number} seconds */
 export function duration(seconds) {
   if (!Number.isFinite(seconds)) return "–";
-  if (seconds < 1) return "under 1 s";
+  if (seconds < 1) return "less than 1 s";
   const parts = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
   const first = parts.findIndex(([, length]) => seconds >= length);
   let left = Math.round(seconds);

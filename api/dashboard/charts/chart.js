@@ -156,7 +156,6 @@ export function showLegend(place, entries, onToggle) {
   const key = JSON.stringify(entries);
   if (place.dataset.key === key) return;
   place.dataset.key = key;
-  const focused = place.contains(document.activeElement) ? document.activeElement.textContent : null;
   fill(
     place,
     entries.map(({ label, colour, dash, hidden }) =>
@@ -168,5 +167,4 @@ export function showLegend(place, entries, onToggle) {
       ),
     ),
   );
-  if (focused !== null) [...place.children].find((button) => button.textContent === focused)?.focus();
 }

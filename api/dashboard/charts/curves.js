@@ -15,7 +15,7 @@ const GAP = 0.06;
 const LEAST_RATIO = 10;
 
 /** What a logarithmic axis is. */
-export const logAxis = { type: "log", dtick: 1, exponentformat: "power" };
+export const logAxis = { type: "log", dtick: 1, exponentformat: "e" };
 
 /** Whether values are better seen on a logarithmic axis: all positive, over a decade at least. @param {(number | null)[]} values */
 export function wantsLog(values) {

@@ -24,24 +24,25 @@ function sweepsAre(sweeps, column) {
 }
 
 /**
- * Means and deviations over the trials of pooled groups.
- * @param {{sweeps: number[], view: "v_group_curves" | "v_group_alignment_curves", measures: string[], by: string,
+ * Means and deviations over the trials of pooled groups. `by`: an axis, "" for every configuration, null for all in one.
+ * @param {{sweeps: number[], view: "v_group_curves" | "v_group_alignment_curves", measures: string[], by: string | null,
  *   where: Record<string, string>, layer?: string}} chart
  */
 export function curvesSql({ sweeps, view, measures, by, where, layer = "" }) {
   const layered = view === "v_group_alignment_curves";
-  const place = layered ? "curves.step, curves.layer" : "curves.step";
-  const series = [...(sweeps.length > 1 ? ["curves.sweep_id"] : []), by === "" ? "groups.varied" : `groups.varied -> ${quoted(by)} AS ${identifier(by)}`];
-  const grouped = [...(sweeps.length > 1 ? ["curves.sweep_id"] : []), by === "" ? "groups.varied" : `groups.varied -> ${quoted(by)}`];
+  const place = layered ? "curves.layer, curves.step" : "curves.step";
+  const sweep = sweeps.length > 1 ? ["curves.sweep_id"] : [];
+  const grouped = [...sweep, ...(by === null ? [] : [by === "" ? "groups.varied" : `groups.varied -> ${quoted(by)}`]), place];
+  const series = grouped.map((column) => (by && column.endsWith(quoted(by)) ? `${column} AS ${identifier(by)}` : column));
   return `WITH groups AS (
     SELECT DISTINCT group_id, varied FROM v_trials WHERE ${sweepsAre(sweeps, "sweep_id")}
 )
-SELECT ${[...series, place].join(", ")}, sum(curves.n) AS n,
+SELECT ${series.join(", ")}, sum(curves.n) AS n,
 ${measures.map(statistics).join(",\n")}
 FROM v_group${layered ? "_alignment" : ""}_curves AS curves JOIN groups USING (group_id)
 WHERE ${sweepsAre(sweeps, "curves.sweep_id")}${conditions(where)}${layer === "" ? "" : ` AND curves.layer = ${layer}`}
-GROUP BY ${[...grouped, place].join(", ")}
-ORDER BY ${[...grouped, layered ? "curves.layer, curves.step" : "curves.step"].join(", ")}`;
+GROUP BY ${grouped.join(", ")}
+ORDER BY ${grouped.join(", ")}`;
 }
 
 /** Over all trials of the groups, from n, mean and deviation of each. */

@@ -37,7 +37,8 @@ export function pruned(value, defaults) {
     const own = defaults?.[name];
     if (JSON.stringify(inner) === JSON.stringify(own)) continue;
     const nested = inner !== null && own !== null && typeof inner === "object" && typeof own === "object" && !Array.isArray(inner) && Object.keys(own ?? {}).length > 0;
-    kept[name] = nested ? pruned(inner, own) : inner;
+    const left = nested ? pruned(inner, own) : inner;
+    if (!nested || Object.keys(left).length > 0) kept[name] = left;
   }
   return kept;
 }

@@ -96,7 +96,7 @@ function draw({ chart, controls, rows, state, sweeps }) {
   chart.draw(JSON.stringify([location.search, isDark(), sweeps.map(({ id }) => id)]), () => ({
     ...curves([{ title: MEASURES[measure] + (layered ? `, layer ${layer}` : ""), log, lines }], entries, { scale: state.get("scale"), bands: state.get("bands") === "yes" && lines.length <= 12, smooth: 1, columns: 1, panelHeight: 420 }),
     note: `Mean${state.get("bands") === "yes" ? " and standard deviation" : ""} over all trials of each series.${series.length > MOST_SERIES ? ` ${series.length - MOST_SERIES} more series are not shown.` : ""}`,
-    sql: curvesSql({ sweeps: sweeps.map(({ id }) => id), view: layered ? "v_group_alignment_curves" : "v_group_curves", measures: [measure], by: by || ALL, where, layer: layered ? String(layer) : "" }),
+    sql: curvesSql({ sweeps: sweeps.map(({ id }) => id), view: layered ? "v_group_alignment_curves" : "v_group_curves", measures: [measure], by: by || null, where, layer: layered ? String(layer) : "" }),
     summary: `${MEASURES[measure]} against updates of ${lines.length} series from ${sweeps.length} sweeps.`,
     table: () => table(visible),
   }));

@@ -31,7 +31,7 @@ export default async function newSweep({ place, signal, title }) {
   const plan = h("aside", { class: "plan", "aria-label": "Plan", "aria-live": "polite" }, loading(5, "Planning"));
   const submit = h("button", { type: "submit", class: "primary", disabled: true }, "Submit");
   const editor = new SpecEditor();
-  const form = h("form", {}, h("label", { for: editor.id }, "Spec, as YAML or JSON"), editor.element, h("div", { class: "form-end" }, submit, h("p", { class: "hint" }, "All that is not said has its default. ", h("a", { href: "/docs", "data-outside": "" }, "The schema"), " is at /api/v1/schema.")));
+  const form = h("form", {}, h("label", { for: editor.id }, "Spec, as YAML or JSON"), editor.element, h("div", { class: "form-end" }, submit, h("p", { class: "hint" }, "What is left out has its default. The schema is at ", h("code", {}, "/api/v1/schema"), ".")));
   place.append(h("div", { class: "page-head" }, h("h1", {}, "New sweep")), h("div", { class: "columns new-columns" }, form, plan));
   let asked = new AbortController();
   let key = randomKey();
@@ -111,7 +111,7 @@ function showPlan(place, { plan, warnings }, editor) {
     ["updates, of all trials", whole(plan.model_steps)],
     ["trace rows", whole(plan.trace_rows + plan.metric_rows)],
     ["in the database", size(plan.bytes_estimate)],
-    ["time", estimate.seconds === null ? (estimate.worker_seconds === null ? "unknown" : `${duration(estimate.worker_seconds)} of one worker`) : `about ${duration(estimate.seconds)} on ${counted(estimate.workers, "worker")}`],
+    ["time", estimate.seconds === null ? (estimate.worker_seconds === null ? "unknown" : `${duration(estimate.worker_seconds)} of one worker`) : `${estimate.seconds < 1 ? "" : "about "}${duration(estimate.seconds)} on ${counted(estimate.workers, "worker")}`],
   ];
   editor.mark(warnings, "warning");
   fill(
@@ -120,7 +120,7 @@ function showPlan(place, { plan, warnings }, editor) {
     h("dl", { class: "facts" }, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
     plan.branches.length > 0 && h("ul", { class: "branches" }, plan.branches.map((branch) => h("li", {}, `${branch.condition ?? "otherwise"}: ${counted(branch.trials, "trial")}`))),
     warnings.length > 0 && [h("h3", {}, counted(warnings.length, "warning")), problems(warnings, editor)],
-    estimate.basis && h("p", { class: "hint" }, `Time from ${estimate.basis}.`),
+    estimate.basis && h("p", { class: "hint" }, `The time: ${estimate.basis}.`),
   );
 }
 

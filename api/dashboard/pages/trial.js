@@ -20,7 +20,7 @@ const OPEN = ["queued", "running"];
 export default function trialPage({ place, id, signal, title }) {
   title(`Trial ${id}`);
   const state = new ViewState({ scale: "log", measure: "gradient_alignment" });
-  const parts = { head: h("header", { class: "sweep-head" }, loading(3, "Loading the trial")), charts: h("div", { class: "charts" }), facts: h("div", { class: "columns" }) };
+  const parts = { head: h("header", { class: "sweep-head" }, loading(3, "Loading the trial")), charts: h("div", { class: "charts" }), facts: h("div", { class: "sections" }) };
   place.append(parts.head, parts.charts, parts.facts);
   const measured = new Measured(id, parts.charts, state, signal);
   let text = "";
@@ -94,7 +94,8 @@ function showFacts(place, trial, attempts, signal) {
   ];
   fill(
     place,
-    h("section", {}, h("h2", {}, "Attempts"), attempts.length === 0 ? empty("Nobody has tried yet.") : dataTable({ caption: "Attempts", columns, rows: attempts }), h("h2", {}, "Events"), events),
+    h("section", {}, h("h2", {}, "Attempts"), attempts.length === 0 ? empty("Nobody has tried yet.") : dataTable({ caption: "Attempts", columns, rows: attempts })),
+    h("section", {}, h("h2", {}, "Events"), events),
     h("section", {}, h("h2", {}, "Configuration"), configuration(trial.config)),
   );
   showEvents(events, trial.id, signal);
@@ -105,11 +106,8 @@ function provenance(value) {
 }
 
 function configuration(config) {
-  const columns = [
-    { key: "name", label: "Parameter", cell: ([name]) => h("code", {}, name) },
-    { key: "value", label: "Value", cell: ([, value]) => setting(value) },
-  ];
-  return dataTable({ caption: "Configuration", columns, rows: Object.entries(flat(config)) });
+  const values = Object.entries(flat(config));
+  return h("dl", { class: "facts configuration" }, values.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, setting(value)))));
 }
 
 async function showEvents(place, id, signal) {

@@ -12,7 +12,6 @@ import { counted, number } from "../../format.js";
 export function brushEditor(place, { scales, brushes, trials, filter, sweepId, onBrush }) {
   const selected = trials.filter((trial) => scales.every(({ name }) => admits(brushes[name], trial[name])));
   const editing = place.querySelector("details")?.open ?? false;
-  const focusedLabel = document.activeElement && place.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
   const address = `/sweeps/${sweepId}?${new URLSearchParams({ tab: "trials", filter })}`;
   fill(
     place,
@@ -27,7 +26,6 @@ export function brushEditor(place, { scales, brushes, trials, filter, sweepId, o
         ),
     h("details", { class: "brush-form", open: editing }, h("summary", {}, "Select by numbers"), h("div", { class: "brush-grid" }, scales.map((scale) => field(scale, brushes[scale.name], onBrush)))),
   );
-  if (focusedLabel) place.querySelector(`[aria-label="${CSS.escape(focusedLabel)}"]`)?.focus();
 }
 
 function field(scale, brush, onBrush) {

@@ -43,7 +43,6 @@ export function selectionControls(place, state, groups, own = [], { steps = true
   const { axes, by, where, scale, smooth, bands } = selectionOf(state, groups);
   const byOptions = [{ value: "", label: "every configuration" }, ...axes.map(({ name }) => ({ value: name, label: shortName(name, axes) }))];
   const wheres = axes.filter(({ name, values }) => name !== by && values.length > 1).map((axis) => whereSelect(axis, axes, where, state));
-  const focused = focusOf(place);
   fill(
     place,
     own,
@@ -55,18 +54,6 @@ export function selectionControls(place, state, groups, own = [], { steps = true
       check("± sd", bands, (value) => state.set({ bands: value ? "yes" : "no" })),
     ],
   );
-  focused?.();
-}
-
-/** Controls are made anew with every change: the one that was used keeps the focus. */
-function focusOf(place) {
-  const at = document.activeElement;
-  if (at === null || !place.contains(at)) return null;
-  const label = place.querySelector(`label[for="${at.id}"]`)?.textContent;
-  return () => {
-    const found = [...place.querySelectorAll("label")].find((other) => other.textContent === label);
-    if (found) document.getElementById(found.htmlFor)?.focus();
-  };
 }
 
 function whereSelect({ name, values }, axes, where, state) {
