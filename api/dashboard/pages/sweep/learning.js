@@ -1,6 +1,6 @@
 /** Loss, accuracy and alignment on one axis of updates, with the phases: when layers align, when the loss falls. */
 
-import { askRows, Problem } from "../../api.js";
+import { askRows, pause, Problem } from "../../api.js";
 import { Chart, showLegend } from "../../charts/chart.js";
 import { curves, wantsLog } from "../../charts/curves.js";
 import { table } from "../../charts/heatmap.js";
@@ -19,6 +19,8 @@ const PANELS = [
   { measure: "weight_alignment", title: "weight alignment, all layers" },
 ];
 const MOST_MARKED = 8;
+const FRESH_MILLISECONDS = 60000;
+const AGAIN_MILLISECONDS = 4000;
 
 /** @param {HTMLElement} panel @param {import("../sweep.js").SweepView} view @param {AbortSignal} signal */
 export function learningTab(panel, view, signal) {
@@ -132,6 +134,7 @@ class Phases {
           this.rows = rows;
           this.asking = false;
           this.onRows();
+          this.#askAgain();
         })
         .catch((error) => {
           this.asking = false;
@@ -139,5 +142,15 @@ class Phases {
         });
     }
     return this.rows;
+  }
+
+  /** Phases are worked out a while after the end of a trial. */
+  #askAgain() {
+    const { finished_at: ended } = this.view.sweep;
+    if (ended === null || Date.now() - Date.parse(ended) > FRESH_MILLISECONDS) return;
+    pause(AGAIN_MILLISECONDS, this.signal).then(() => {
+      this.key = "";
+      this.onRows();
+    }, () => {});
   }
 }
