@@ -20,7 +20,7 @@ from tests.integration.test_api import settings as settings_of
 from tests.serving import served
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
-PATIENCE = 20_000
+PATIENCE = 60_000
 """In ms, with what a page is to show: far more than it takes."""
 
 SPEC = {

@@ -1,6 +1,6 @@
 /** Reading again and again: while the page is seen, sooner where something is likely to have changed, at once when the server is back. */
 
-import { isAborted, pause } from "../api.js";
+import { isAborted } from "../api.js";
 import { connection } from "../connection.js";
 
 /**
@@ -18,6 +18,7 @@ export function poll(read, signal) {
   const restored = () => now();
   connection.addEventListener("restored", restored, { signal });
   document.addEventListener("visibilitychange", () => document.hidden || now(), { signal });
+  signal.addEventListener("abort", () => wake(), { once: true });
   const run = async () => {
     while (!signal.aborted) {
       asked = false;
@@ -31,9 +32,11 @@ export function poll(read, signal) {
       }
       if (asked) continue;
       await new Promise((resolve) => {
-        wake = resolve;
-        signal.addEventListener("abort", resolve, { once: true });
-        if (wait !== null && !document.hidden) pause(wait, signal).then(resolve, resolve);
+        const timer = wait !== null && !document.hidden ? setTimeout(resolve, wait) : 0;
+        wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
       });
     }
   };
