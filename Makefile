@@ -45,7 +45,7 @@ format: $(VENV)/.installed-dev ## Format the code
 	$(BIN)/ruff check --fix .
 
 golden: $(VENV)/.installed-dev ## Renew the golden files of the public surfaces, after a change that is meant
-	@RENEW_GOLDEN=1 $(BIN)/python -m pytest tests/integration/test_schema.py tests/integration/test_sql_docs.py
+	@RENEW_GOLDEN=1 $(BIN)/python -m pytest tests/integration/test_schema.py tests/integration/test_sql_docs.py tests/integration/test_dashboard.py
 
 cookbook: $(VENV)/.installed-dev ## Train the quickstart and write the answers of docs/cookbook.md anew
 	@$(BIN)/python -m tests.cookbook
