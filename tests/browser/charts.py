@@ -3,7 +3,7 @@
 from typing import Any
 
 _TRACES = """element => element.querySelector('.plot').data.map(trace => ({
-    type: trace.type, name: trace.name, fill: trace.fill ?? null, x: [...trace.x],
+    type: trace.type, name: trace.name, yaxis: trace.yaxis ?? null, fill: trace.fill ?? null, x: [...trace.x],
     y: trace.y ? [...trace.y] : null, z: trace.z ? trace.z.map(row => [...row]) : null,
     points: trace.customdata ?? null, dash: trace.line?.dash ?? null, colour: trace.line?.color ?? null,
 }))"""

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
+from sqlalchemy import Engine
 
 from tests.browser.charts import chart, query_behind, traces
 from tests.browser.conftest import Site
+from tests.cookbook import train
 
 CURVES = "Curves, layer by layer"
 MAP = "By layer and update"
@@ -97,7 +99,7 @@ def test_data_and_pictures_can_be_kept(page: Page, site: Site, tmp_path: Path) -
         with page.expect_download() as download:
             figure.get_by_role("button", name=label).click()
         download.value.save_as(tmp_path / name)
-    rows = list(csv.DictReader((tmp_path / "curves.csv").open()))
+    rows = csv.DictReader((tmp_path / "curves.csv").read_text().splitlines())
     kept = {(row["series"], int(row["layer"]), int(row["step"])): float(row["mean"]) for row in rows if row["mean"]}
     assert kept == {key: mean for key, (mean, _) in shown.items()}
     assert (tmp_path / "x.svg").read_text().startswith("<svg")
@@ -133,7 +135,7 @@ def test_selecting_by_keyboard(page: Page, site: Site) -> None:
     expect(page.locator(".filter-text")).to_have_text("rule.name = dfa")
     page.get_by_label("lr: at least").fill("0.002")
     page.get_by_label("lr: at least").press("Enter")
-    expect(page.locator(".filter-text")).to_have_text("rule.name = dfa and train.lr >= 0.002")
+    expect(page.locator(".filter-text")).to_have_text("train.lr >= 0.002 and rule.name = dfa")
     expect(page.get_by_role("link", name="Show 2 trials")).to_be_visible()
 
 
@@ -143,3 +145,32 @@ def test_compared_sweeps_share_axes(page: Page, site: Site) -> None:
     ends = {trace["name"]: trace["y"][-1] for trace in drawn if trace["fill"] is None}
     expected = site.rows("SELECT rule, avg(test_accuracy) FROM v_trials WHERE sweep_id = 1 GROUP BY rule")
     assert ends == {f"tiny: {rule}": pytest.approx(mean, abs=1e-9) for rule, mean in expected}
+
+
+def test_theory_is_drawn_over_its_simulation(page: Page, own_site: Site, engine: Engine, tmp_path: Path) -> None:
+    spec = {
+        "name": "theory",
+        "base": {
+            "data": {"name": "teacher", "inputs": 20},
+            "model": {"hidden": [2], "activation": "erf", "init": "normal", "init_scale": 0.1},
+            "train": {"lr": 0.2, "batch_size": 1, "epochs": 2, "loss": "half_mse"},
+        },
+        "grid": {"model.kind": ["theory", "committee"], "rule.name": ["bp", "dfa"]},
+        "seeds": {"count": 2},
+    }
+    train(engine, spec, tmp_path, reproducibility="tolerance")
+    page.goto(f"{own_site.url}/sweeps/1?tab=learning&by=rule.name")
+    lines = {
+        line["name"]: line
+        for line in traces(page, "Learning and alignment")
+        if line["fill"] is None and line["yaxis"] == "y"
+    }
+    assert lines.keys() == {"bp", "dfa", "bp (theory)", "dfa (theory)"}
+    for rule in ("bp", "dfa"):
+        simulated, solved = lines[rule], lines[f"{rule} (theory)"]
+        assert (solved["dash"], solved["colour"]) == ("dash", simulated["colour"])
+        expected = own_site.rows(
+            "SELECT avg(test_loss) FROM v_curves JOIN v_trials USING (trial_id) "
+            f"WHERE model = 'theory' AND v_trials.rule = '{rule}' GROUP BY step ORDER BY step"
+        )
+        assert solved["y"] == [pytest.approx(row[0], rel=1e-9) for row in expected]
