@@ -35,7 +35,7 @@ def draw(frames: Frames) -> Figure:
     for axis, column, label in zip(
         axes[0],
         ("train_loss", "test_accuracy", "gradient_alignment"),
-        ("training loss", "test accuracy", "gradient alignment of direct feedback"),
+        ("training loss", "test accuracy", "gradient alignment of DFA"),
         strict=True,
     ):
         for first, second, colour, line in _SCHEDULES:

@@ -37,6 +37,7 @@ def draw(frames: Frames) -> Figure:
         for axis, model, title in ((row[0], "mlp", "fully connected"), (row[1], "cnn", "convolutions")):
             _by_layer(axis, layers.filter(data=data, model=model, distribution="normal"))
             axis.set_title(f"{data}: {title}")
+        row[1].legend(title="feedback scale", loc="upper left", title_fontsize=7.5)
         _by_scale(row[2], finals.filter(data=data))
         row[2].set_title(f"{data}: test accuracy")
     return figure
@@ -136,7 +137,6 @@ def _by_layer(axes: Axes, layers: pl.DataFrame) -> None:
         axes.errorbar(mine["layer"], mine["mean"], mine["sd"].fill_null(0), color=colour, marker="o", label=scale)
     axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
     axes.set(xlabel="layer", ylabel="gradient alignment", ylim=(-0.1, 1), xticks=layers["layer"].unique().sort())
-    axes.legend(title="feedback scale", ncols=2, title_fontsize=7.5)
 
 
 def _by_scale(axes: Axes, finals: pl.DataFrame) -> None:
@@ -158,4 +158,4 @@ def _by_scale(axes: Axes, finals: pl.DataFrame) -> None:
             )
     axes.set_xticks(range(len(scales)), scales, rotation=15)
     axes.set_xlabel("feedback scale")
-    axes.legend(ncols=2, fontsize=6.5)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
