@@ -26,15 +26,14 @@ def draw(frames: Frames) -> Figure:
     best = _best(frames["finals"])
     figure, axes = panels(1, 2, width=3.6)
     left, right = axes[0]
-    for index, rule in enumerate(("bp", "dfa", "shallow")):
-        label, colour, _ = RULES[rule]
-        _dots(left, best.filter(rule=rule), "test_accuracy", 0.22 * (index - 1), color=colour, label=label)
+    for index, (rule, marker) in enumerate((("bp", "s"), ("dfa", "o"), ("shallow", "x"))):
+        look = {"label": RULES[rule][0], "color": RULES[rule][1], "marker": marker}
+        _dots(left, best.filter(rule=rule), "test_accuracy", 0.22 * (index - 1), look)
     for index, distribution in enumerate(("uniform", "repeated")):
         mine = frames["finals"].filter(rule="dfa", distribution=distribution)
         mine = at_its_best(mine, ["model"], ["lr"], "train_accuracy")
-        label = "repeated over positions" if index else "independent"
-        colour = ("#c1440e", "#2c7fb8")[index]
-        _dots(right, mine, "gradient_alignment", 0.22 * (index - 0.5), color=colour, label=label)
+        look = {"label": ("independent", "repeated over positions")[index], "color": ("#c1440e", "#2c7fb8")[index]}
+        _dots(right, mine, "gradient_alignment", 0.22 * (index - 0.5), look)
     left.set_ylabel("test accuracy")
     right.set_ylabel("gradient alignment")
     right.axhline(0, color="0.8", linewidth=0.8, zorder=0)
@@ -108,10 +107,11 @@ def _between(best: pl.DataFrame, kind: str, rule: str, other: str) -> list[float
     return apart(mine.filter(rule=rule), mine.filter(rule=other), "test_accuracy")
 
 
-def _dots(axes: Axes, runs: pl.DataFrame, column: str, offset: float, *, color: str, label: str) -> None:
-    for place, kind in enumerate(_KINDS):
-        values = runs.filter(model=kind)[column].cast(pl.Float64).drop_nulls().to_numpy()
-        if len(values):
-            x = np.full(len(values), place + offset)
-            axes.scatter(x, values, s=12, color=color, alpha=0.5, linewidths=0, label=label if place == 0 else None)
-            axes.plot(place + offset, values.mean(), "_", color="black", markersize=9)
+def _dots(axes: Axes, runs: pl.DataFrame, column: str, offset: float, look: dict[str, str]) -> None:
+    """Every run, and the mean of each kind; `look`: label, colour and marker."""
+    points = runs.select("model", pl.col(column).cast(pl.Float64)).drop_nulls()
+    kinds = list(_KINDS)
+    x = [kinds.index(kind) + offset for kind in points["model"]]
+    axes.scatter(x, points[column], s=14, alpha=0.5, linewidths=1, **look)  # type: ignore[arg-type]
+    for kind, mean in points.group_by("model").mean().rows():
+        axes.plot(kinds.index(kind) + offset, mean, "_", color="black", markersize=9)
