@@ -1,7 +1,8 @@
 """What data say about claims. Pure: values in, a verdict with its statistic and interval out.
 
 A claim holds where the whole 95 % interval of its statistic is on the claimed side, fails where the whole interval is
-on the other side, and is undecided between: more seeds would decide it. Nothing is decided on a single run.
+on the other side, and is undecided between: more seeds would decide it. A claim about every run fails at the first
+that contradicts it, and does not hold while one is missing. Nothing is decided on a single run.
 """
 
 import math
@@ -32,7 +33,8 @@ class Finding:
     """One claim, decided or not.
 
     `claim`: the sentence that is decided; `statistic`: what is compared with the criterion, and of how many (`n`)
-    independent values; `low`, `high`: its 95 % interval; `known`: what others found, with the source.
+    independent values; `low`, `high`: its 95 % interval, or, of a claim about every run (`of_all`), the least and the
+    largest of the runs; `known`: what others found, with the source.
     """
 
     claim: str
@@ -45,6 +47,7 @@ class Finding:
     known: str | None = None
     note: str | None = None
     """Why it is undecided, or what limits it."""
+    of_all: bool = False
 
 
 def undecided(claim: str, why: str) -> Finding:
@@ -79,12 +82,12 @@ def mean_within(
 
 
 def all_below(claim: str, values: Values, bound: float, *, what: str = "largest", known: str | None = None) -> Finding:
-    """No value reaches the bound. The interval is that of the runs: from the smallest to the largest value."""
+    """No value reaches the bound, and none is missing. From the smallest to the largest value is no interval of error."""
     return _extreme(claim, values, bound, f"{what} < {bound:g}", known, largest=True)
 
 
 def all_above(claim: str, values: Values, bound: float, *, what: str = "smallest", known: str | None = None) -> Finding:
-    """Every value is above the bound. The interval is that of the runs: from the smallest to the largest value."""
+    """Every value is above the bound, and none is missing; low and high as of `all_below`."""
     return _extreme(claim, values, bound, f"{what} > {bound:g}", known, largest=False)
 
 
@@ -172,19 +175,23 @@ def _extreme(claim: str, values: Values, bound: float, criterion: str, known: st
     finite = _finite(values)
     if len(finite) < 2:
         return undecided(claim, f"{len(finite)} of {len(values)} runs have a value: none is decided on a single run")
-    low, high = float(finite.min()), float(finite.max())
-    holds = high < bound if largest else low > bound
+    low, high, missing = float(finite.min()), float(finite.max()), len(values) - len(finite)
+    if not (high < bound if largest else low > bound):
+        verdict = Verdict.FAILS
+    else:
+        verdict = Verdict.UNDECIDED if missing else Verdict.HOLDS
     finding = Finding(
         claim=claim,
-        verdict=Verdict.HOLDS if holds else Verdict.FAILS,
+        verdict=verdict,
         criterion=criterion,
         statistic=high if largest else low,
         low=low,
         high=high,
         n=len(finite),
         known=known,
+        of_all=True,
     )
-    return finding if len(finite) == len(values) else _with_note(finding, len(values) - len(finite))
+    return _with_note(finding, missing) if missing else finding
 
 
 def _share(

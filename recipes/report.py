@@ -60,8 +60,11 @@ def number(value: float | None) -> str:
 
 
 def interval(finding: Finding) -> str:
-    """From the lower to the upper end."""
-    return "" if finding.low is None else f"{number(finding.low)} to {number(finding.high)}"
+    """From the lower to the upper end, and whether these are the runs' own."""
+    if finding.low is None:
+        return ""
+    ends = f"{number(finding.low)} to {number(finding.high)}"
+    return f"{ends} (runs)" if finding.of_all else ends
 
 
 def duration(seconds: float | None) -> str:

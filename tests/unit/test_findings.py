@@ -43,6 +43,8 @@ TEN = [0.50, 0.52, 0.48, 0.51, 0.49, 0.50, 0.53, 0.47, 0.50, 0.50]
         (all_above("c", TEN, 0.46), Verdict.HOLDS),
         (all_above("c", TEN, 0.5), Verdict.FAILS),
         (all_above("c", [1.0], 0.5), Verdict.UNDECIDED),
+        (all_below("c", [0.1, 0.2, math.nan], 1.0), Verdict.UNDECIDED),  # not every run is known
+        (all_below("c", [0.1, 1.2, math.nan], 1.0), Verdict.FAILS),  # one is enough
         (share_above("c", 40, 40, 0.9), Verdict.HOLDS),
         (share_above("c", 5, 5, 0.8), Verdict.UNDECIDED),  # five of five may be luck
         (share_above("c", 5, 40, 0.8), Verdict.FAILS),
@@ -69,6 +71,7 @@ def test_runs_without_a_value_are_told() -> None:
     assert mean_above("c", [*TEN, math.nan], 0.0).note == "1 runs have no value"
     assert "1 runs have no value" in str(mean_above("c", [*TEN, math.nan], 0.5).note)
     assert all_below("c", [0.1, 0.2, math.inf], 1.0).n == 2
+    assert all_below("c", [0.1, 0.2, math.inf], 1.0).note == "1 runs have no value"
 
 
 def test_an_undecided_claim_says_why() -> None:
