@@ -56,6 +56,25 @@ def per_run(
     return pl.DataFrame(rows).sort(keys) if rows else pl.DataFrame(schema=list(keys))
 
 
+def by_seed(rows: pl.DataFrame, column: str) -> list[float]:
+    """The mean over all runs of each seed, in the order of seeds: runs that share a seed share what it draws.
+
+    NaN where none of a seed's runs has a value.
+    """
+    value = pl.col(column).cast(pl.Float64)
+    means = rows.group_by("seed").agg(mean=value.filter(value.is_finite()).mean().fill_null(float("nan"))).sort("seed")
+    return means["mean"].to_list()
+
+
+def lost_of_peak(points: pl.DataFrame, keys: Sequence[str], column: str) -> pl.DataFrame:
+    """Share of its peak that a curve has lost at its end (`lost`), of each run."""
+    return per_run(
+        points,
+        keys,
+        lambda curve: {"lost": 1 - float(curve(column)[-1]) / float(np.nanmax(curve(column)))},
+    )
+
+
 def pseudo_values(pairs: pl.DataFrame) -> list[float]:
     """Tukey's pseudo-values of a mean over pairs (columns seed_a, seed_b, cosine), one for each seed, in their order.
 

@@ -82,7 +82,7 @@ def mean_within(
 
 
 def all_below(claim: str, values: Values, bound: float, *, what: str = "largest", known: str | None = None) -> Finding:
-    """No value reaches the bound, and none is missing. From the smallest to the largest value is no interval of error."""
+    """No value reaches the bound, and none is missing. Low and high are the smallest and the largest value."""
     return _extreme(claim, values, bound, f"{what} < {bound:g}", known, largest=True)
 
 

@@ -12,7 +12,7 @@ from api.cli.operate import Output
 from api.client import Client
 
 if TYPE_CHECKING:
-    from recipes.catalogue import Sweep
+    from recipes.catalogue import Size, Sweep
     from recipes.running import Reproduction
 
 app = typer.Typer()
@@ -43,7 +43,7 @@ def reproduce(
     Starts the service if it is not up. Example: alignsweep reproduce P1 P11 --size desk
     """
     from api.cli.stack import serving
-    from recipes.catalogue import Size, catalogue, chosen
+    from recipes.catalogue import catalogue, chosen
     from services.settings import Settings
 
     with told():
@@ -51,7 +51,8 @@ def reproduce(
         if not recipe:
             show(("id", "experiment"), [(each.id, each.title) for each in recipes.values()], output)
             return
-        wanted, of_size, started = list(chosen(recipe, recipes)), Size(size), time.monotonic()
+        wanted, of_size, started = list(chosen(recipe, recipes)), _size(size), time.monotonic()
+        where = Path(str(folder).replace("{size}", of_size))
         from recipes import report, running  # after the checks: they are slow to import
 
         with serving(Settings.from_environment()) as client:
@@ -59,13 +60,21 @@ def reproduce(
             if dry_run:
                 _show_cost(client, sweeps, output)
                 return
+            where.mkdir(parents=True, exist_ok=True)  # rather than fail when all is trained
             ids = running.submit(client, sweeps, fresh=fresh)
             _wait(client, ids)
             reproductions = [running.decide(client, each, of_size, recipes, ids) for each in wanted]
-        where = Path(str(folder).format(size=of_size))
         path = report.write(reproductions, of_size, where, seconds=time.monotonic() - started)
         _tell(reproductions, output)
         err.print(f"report: {path}", highlight=False)
+
+
+def _size(name: str) -> "Size":
+    from recipes.catalogue import Size
+
+    if name not in set(Size):
+        raise ValueError(f"no size {name}; there are {', '.join(Size)}")
+    return Size(name)
 
 
 def _show_cost(client: Client, sweeps: "Sequence[Sweep]", output: Format) -> None:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from recipes.catalogue import Frames
 from recipes.drawing import RULES, panels
-from recipes.findings import Finding, all_above, all_below, share_above
+from recipes.findings import Finding, all_above, all_below, share_above, weakest
 
 _LEARNED = 1e-4
 _MANY = 40
@@ -66,16 +66,12 @@ def _of(name: str, readouts: pl.DataFrame) -> Iterator[Finding]:
         0.99,
         what="smallest cosine with that of the first seed",
     )
-    kept = (np.sign(_units(learned, "final")) == np.sign(_units(learned, "initial"))).all(1)
-    yield share_above(
+    yield weakest(
         f"BP, {name}: the readout keeps its initial signs in most runs ({_runs(bp) - _runs(learned)} of {_runs(bp)} "
         f"have not come to an error of {_LEARNED:g}: left out)",
-        int(kept.sum()),
-        len(kept),
-        0.5,
-        known="an independent reimplementation: all but runs whose signs cross zero early",
+        [_kept(float(str(scale)), mine) for (scale,), mine in learned.group_by("init_scale", maintain_order=True)],
     )
-    if len(kept) < _MANY:
+    if _runs(learned) < _MANY:
         return
     opposite = _independent_cosines(learned) < -0.5
     yield share_above(
@@ -85,6 +81,18 @@ def _of(name: str, readouts: pl.DataFrame) -> Iterator[Finding]:
         0.1,
         what="share of disjoint pairs",
         known="independent random signs: 0.25",
+    )
+
+
+def _kept(scale: float, learned: pl.DataFrame) -> Finding:
+    """At one size of initial weights: those of another are the same ones, scaled."""
+    kept = (np.sign(_units(learned, "final")) == np.sign(_units(learned, "initial"))).all(1)
+    return share_above(
+        f"initial weights of {scale:g}",
+        int(kept.sum()),
+        len(kept),
+        0.5,
+        known="an independent reimplementation: all but runs whose signs cross zero early",
     )
 
 

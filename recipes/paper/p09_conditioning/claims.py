@@ -9,19 +9,15 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from recipes.catalogue import Frames
+from recipes.curves import by_seed
 from recipes.drawing import colour_of, heat_map, log_steps, panels
-from recipes.findings import (
-    Finding,
-    all_above,
-    mean_above,
-    mean_within,
-    undecided,
-)
+from recipes.findings import Finding, all_above, mean_above, mean_within, weakest
 from recipes.moments import MOMENTS, at_moments
 
 _RUN = ["alpha", "beta", "seed"]
 _LARGEST = 1e6
 """Beyond it the condition of float32 weights, and what their alignment lacks of that of rank 1, are rounding."""
+_FEW_TARGETS = 4
 _KNOWN = "an independent reimplementation: at step 200, "
 
 
@@ -86,24 +82,29 @@ def draw(frames: Frames) -> Figure:
 def _follows(rows: pl.DataFrame, moment: str) -> Finding:
     """Of the layers, the one in which alignment follows conditioning least."""
     claim = f"The worse the condition of A_l, the less W_l aligns, in every layer, {MOMENTS[moment]}"
-    resolved = rows.filter(pl.col("condition") < _LARGEST).sort("layer", "seed")
-    findings = [
-        mean_above(
-            claim,
-            [_correlation(run) for _, run in layer.group_by("seed", maintain_order=True)],
-            0.8,
-            what="-Spearman's rho(WA_l, log cond A_l) over targets of the weakest layer, cond A_l < 1e6",
-        )
-        for _, layer in resolved.group_by("layer", maintain_order=True)
+    resolved = rows.filter(pl.col("condition") < _LARGEST)
+    return weakest(
+        claim,
+        [
+            mean_above(
+                f"layer {layer}",
+                _correlations(mine),
+                0.8,
+                what="-Spearman's rho(WA_l, log cond A_l) over the grid of a seed, cond A_l < 1e6",
+            )
+            for (layer,), mine in resolved.sort("layer").group_by("layer", maintain_order=True)
+        ],
+    )
+
+
+def _correlations(rows: pl.DataFrame) -> list[float]:
+    """Minus Spearman's rho of one layer's alignment and condition over the targets that a seed has, by seed: a seed has
+    the same inputs, weights and feedback with all targets."""
+    return [
+        -float(stats.spearmanr(mine["condition"], mine["weight_alignment"]).statistic)
+        for _, mine in rows.sort("seed").group_by("seed", maintain_order=True)
+        if len(mine) >= _FEW_TARGETS
     ]
-    decided = [each for each in findings if each.low is not None]
-    return min(decided, key=lambda each: each.low or -1.0) if decided else undecided(claim, "too few runs come to it")
-
-
-def _correlation(run: pl.DataFrame) -> float:
-    """Of one seed, over the grid of targets, which share inputs and feedback: only seeds are independent."""
-    condition, aligned = run["condition"].to_numpy(), run["weight_alignment"].to_numpy()
-    return -float(stats.spearmanr(condition, aligned).statistic) if len(run) > 3 else float("nan")
 
 
 def _strong(best: pl.DataFrame) -> Iterator[Finding]:
@@ -124,12 +125,12 @@ def _readout(rows: pl.DataFrame, moment: str, column: str = "weight_alignment") 
 
 
 def _powers(rows: pl.DataFrame) -> list[float]:
-    """log cond A_4 / log cond A_2 of the runs whose A_4 float32 resolves."""
+    """log cond A_4 / log cond A_2, mean over the runs of a seed whose A_4 float32 resolves."""
     by_layer = rows.filter(pl.col("layer").is_in([2, 4])).pivot("layer", index=_RUN, values="condition")
     if not {"2", "4"} <= set(by_layer.columns):
         return []
     resolved = by_layer.drop_nulls().filter(pl.col("4") < _LARGEST)
-    return (resolved["4"].log() / resolved["2"].log()).to_list()
+    return by_seed(resolved.with_columns(power=pl.col("4").log() / pl.col("2").log()), "power")
 
 
 def _relief(rows: pl.DataFrame) -> list[float]:

@@ -47,7 +47,7 @@ def decide(frames: Frames) -> list[Finding]:
                 what="log10 of the ratio of half-times",
             ),
             mean_above(
-                f"{name}: the bottom layer is better aligned than the top one when the error has fallen by half",
+                f"{name}: the bottom layer is better aligned than the top one when half of the error's fall is done",
                 [-value for value in _apart(mine, "at_half_drop", layers[0], layers[-1], ratio=False)],
                 0,
                 what="GA_1 - GA_top",

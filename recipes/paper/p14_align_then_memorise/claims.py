@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from recipes.catalogue import Frames
-from recipes.curves import half_drop_time, half_time, per_run
+from recipes.curves import by_seed, half_drop_time, half_time, lost_of_peak, per_run
 from recipes.drawing import log_steps, panels
 from recipes.findings import Finding, mean_above, mean_below
 
@@ -43,7 +43,7 @@ def decide(frames: Frames) -> list[Finding]:
             mean_above(
                 f"random targets, {activation}: weight alignment has peaked and falls while they are memorised "
                 "(alpha = 1)",
-                _fallen(mine.filter(alpha=1.0)),
+                by_seed(lost_of_peak(mine.filter(alpha=1.0), _CELL, "weight_alignment"), "lost"),
                 0.05,
                 what="(peak - final) / peak",
                 known="authors' notebook: 0.11 (tanh), 0.09 (relu), beta = 1",
@@ -84,7 +84,7 @@ def _order(name: str, points: pl.DataFrame, keys: list[str], error: str) -> Find
     )
     finding = mean_below(
         f"{name}: the network is aligned by half no later than half of its error has gone, to one trace point",
-        np.log10(times["aligned"].to_numpy() / times["fallen"].to_numpy()).tolist(),
+        by_seed(times.with_columns(apart=(pl.col("aligned") / pl.col("fallen")).log10()), "apart"),
         _BIN,
         what="log10 of t(GA) / t(error)",
     )
@@ -107,19 +107,6 @@ def _lost(linear: pl.DataFrame) -> list[float]:
         peak = own.filter(step=fitted["step"][-1])["top_alignment"].item() if len(fitted) else np.nan
         lost.append(float(peak) - float(own["top_alignment"][-1]))
     return lost
-
-
-def _fallen(grid: pl.DataFrame) -> list[float]:
-    """Share of its peak that weight alignment has lost at the end; by run."""
-    ends = per_run(
-        grid,
-        _CELL,
-        lambda curve: {
-            "peak": float(np.nanmax(curve("weight_alignment"))),
-            "final": float(curve("weight_alignment")[-1]),
-        },
-    )
-    return ((ends["peak"] - ends["final"]) / ends["peak"]).to_list()
 
 
 def _two_phases(axes: Axes, title: str, points: pl.DataFrame, error: str, alignment: str) -> None:

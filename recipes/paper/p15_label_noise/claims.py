@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from recipes.catalogue import Frames
-from recipes.curves import first_reach, half_time, per_run, value_at
+from recipes.curves import by_seed, first_reach, half_time, per_run, value_at
 from recipes.drawing import band, colour_of, log_steps, panels
 from recipes.findings import Finding, all_below, mean_above, weakest
 
@@ -40,7 +40,7 @@ def decide(frames: Frames) -> list[Finding]:
         ),
         mean_above(
             "noise on the test labels too raises the test error",
-            variants["more_test_error"].cast(pl.Float64).to_list(),
+            by_seed(variants, "more_test_error"),
             0,
             what="difference of test errors",
         ),
@@ -76,7 +76,7 @@ def _of_networks(name: str, times: pl.DataFrame) -> Iterator[Finding]:
     yield weakest(
         f"{name}: every layer reaches an alignment of {_LEVEL} later, the more labels are random",
         [
-            mean_above(where, np.log10(at_least[layer][i + 1] / reached[layer][i]), 0, what="log10 of the delay")
+            mean_above(where, _later(reached[layer], at_least[layer], i), 0, what="log10 of the delay")
             for layer, i, where in steps
         ],
     )
@@ -111,6 +111,16 @@ def _of_networks(name: str, times: pl.DataFrame) -> Iterator[Finding]:
             0,
             what="log10 of the ratio of the delays",
         )
+
+
+def _later(reached: Matrix, at_least: Matrix, level: int) -> Matrix:
+    """Decades from one level of noise to the next, by seed, at their least of the claimed: where the noisier network
+    does not reach alignment in time, those until its end; where the other alone does not, those are at most what counts
+    against the claim. NaN where neither does."""
+    less, more = reached[level], reached[level + 1]
+    neither = np.isnan(less) & np.isnan(more)
+    delay: Matrix = np.log10(at_least[level + 1] / at_least[level])
+    return np.where(neither, np.nan, delay)
 
 
 def _times(points: pl.DataFrame) -> pl.DataFrame:

@@ -91,7 +91,7 @@ def _growth(name: str, pairs: pl.DataFrame) -> Finding:
     early = steps[np.argmin(np.abs(np.log10(np.maximum(steps, 1)) - np.log10(steps[-1] / 10)))]
     first, last = (np.array(pseudo_values(pairs.filter(step=int(step)))) for step in (early, steps[-1]))
     return mean_above(
-        f"{name}: they grow alike all through training",
+        f"{name}: they go on growing alike after a tenth of the training",
         (last - first).tolist(),
         0,
         what=f"mean cosine at step {steps[-1]:,} - at step {early:,}",

@@ -82,7 +82,13 @@ def _beside(finals: pl.DataFrame, cosines: pl.DataFrame, lr: float) -> Iterator[
         0,
         what=what,
     )
-    yield from (replace(finding, note=beyond or finding.note) for finding in (worse, better))
+    yield from (_beyond(finding, beyond) for finding in (worse, better))
+
+
+def _beyond(finding: Finding, note: str | None) -> Finding:
+    """The least cosine trained is above that of DFA: how BP would learn at the latter is not known."""
+    notes = [each for each in (finding.note, note) if each]
+    return replace(finding, note="; ".join(notes) or None)
 
 
 def _dfa(finals: pl.DataFrame, cosines: pl.DataFrame) -> pl.DataFrame:

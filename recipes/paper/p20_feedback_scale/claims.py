@@ -1,7 +1,6 @@
 """P20: the alignment that networks reach with feedback of other scales and distributions, at their best rates."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -9,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from recipes.catalogue import Frames
+from recipes.choosing import apart
 from recipes.drawing import colour_of, panels
-from recipes.findings import Finding, all_below, mean_above
+from recipes.findings import Finding, mean_above, mean_within, weakest
 
 _STABLE = 0.1
 _CELL = ["activation", "feedback", "relative"]
@@ -25,10 +25,7 @@ def decide(frames: Frames) -> list[Finding]:
         finding
         for activation in _NETWORKS
         for finding in _of_network(
-            activation,
-            finals.filter(activation=activation),
-            layers.filter(activation=activation),
-            _unbounded(frames["finals"].filter(activation=activation), finals.filter(activation=activation)),
+            activation, finals.filter(activation=activation), layers.filter(activation=activation)
         )
     ]
 
@@ -48,23 +45,21 @@ def draw(frames: Frames) -> Figure:
     return figure
 
 
-def _of_network(activation: str, finals: pl.DataFrame, layers: pl.DataFrame, note: str | None) -> Iterator[Finding]:
+def _of_network(activation: str, finals: pl.DataFrame, layers: pl.DataFrame) -> Iterator[Finding]:
     name = _NETWORKS[activation]
     long = layers.unpivot(list(_MEASURES), index=[*_CELL, "layer", "seed"]).drop_nulls("value")
-    means = long.group_by(*_CELL, "layer", "variable").agg(pl.col("value").mean())
-    usual = means.filter(relative=1.0)
-    by_scale = all_below(
+    usual = long.filter(relative=1.0)
+    yield _alike(
         f"{name}: with rates tuned anew, WA and GA of every layer are the same at 0.1, 1 and 10 times the feedback",
-        _apart(means.filter(pl.col("relative") != 1), usual, ["feedback", "layer", "variable"]),
-        _STABLE,
-        what="largest difference of a layer from scale 1, mean over seeds",
+        long.filter(pl.col("relative") != 1),
+        usual,
+        ["feedback", "layer", "variable"],
     )
-    yield replace(by_scale, note=note or by_scale.note)
-    yield all_below(
+    yield _alike(
         f"{name}: WA and GA of every layer are the same with uniform, normal and orthonormal feedback",
-        _apart(usual.filter(pl.col("feedback") != "uniform"), usual.filter(feedback="uniform"), ["layer", "variable"]),
-        _STABLE,
-        what="largest difference of a layer from uniform, mean over seeds",
+        usual.filter(pl.col("feedback") != "uniform"),
+        usual.filter(feedback="uniform"),
+        ["layer", "variable"],
     )
     uniform = finals.filter(feedback="uniform")
     spread = uniform.group_by("seed").agg(apart=pl.col("weight_alignment").max() - pl.col("weight_alignment").min())
@@ -92,15 +87,6 @@ def _tuned(frames: Frames) -> tuple[pl.DataFrame, pl.DataFrame]:
     return finals.join(best, on=[*_CELL, "lr"]), layers.join(best, on=[*_CELL, "lr"])
 
 
-def _unbounded(every: pl.DataFrame, tuned: pl.DataFrame) -> str | None:
-    """What limits a comparison in which the best rate is the largest one."""
-    largest = every.group_by("feedback", "scale").agg(pl.col("lr").max())
-    at_the_end = tuned.join(largest, on=["feedback", "scale", "lr"]).select("feedback", "scale").unique().height
-    if not at_the_end:
-        return None
-    return f"for {at_the_end} of {largest.height} kinds of feedback the best rate is the largest that was tried"
-
-
 def _mean_losses(finals: pl.DataFrame) -> pl.DataFrame:
     """Infinite where a run diverged."""
     finite = pl.when(pl.col("diverged") | pl.col("train_loss").is_null()).then(np.inf).otherwise("train_loss")
@@ -112,10 +98,23 @@ def _relative(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(relative=(pl.col("scale") / pl.col("scale").unique().median().over("feedback")).round(3))
 
 
-def _apart(these: pl.DataFrame, those: pl.DataFrame, on: list[str]) -> list[float]:
-    both = these.join(those, on=on, suffix="_usual")
-    apart: list[float] = (both["value"] - both["value_usual"]).abs().to_list()
-    return apart
+def _alike(claim: str, these: pl.DataFrame, those: pl.DataFrame, on: list[str]) -> Finding:
+    """Every layer's measures differ by less than _STABLE in the mean over seeds."""
+    cells = these.sort(*_CELL, "layer", "variable").group_by(*_CELL, "layer", "variable", maintain_order=True)
+    return weakest(
+        claim,
+        [
+            mean_within(
+                f"{_MEASURES[variable]} of layer {layer}, {feedback}, {relative:g} F",
+                apart(cell, those.join(cell, on=[*on, "seed"], how="semi"), "value"),
+                -_STABLE,
+                _STABLE,
+                what="difference",
+            )
+            for (_, feedback, relative, layer, variable), cell in cells
+        ],
+        strength=lambda part: -max(abs(part.low or 0), abs(part.high or 0)),
+    )
 
 
 def _losses(axes: Axes, finals: pl.DataFrame, activation: str) -> None:
