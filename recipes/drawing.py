@@ -5,6 +5,9 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import matplotlib as mpl
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -36,18 +39,18 @@ _STYLE: Any = {
 
 def styled() -> AbstractContextManager[None]:
     """Figures drawn within look like the others."""
-    return mpl.rc_context(_STYLE)
+    return plt.rc_context(_STYLE)
 
 
 def panels(rows: int, columns: int, *, width: float = 3.1, height: float = 2.5, **options: Any) -> tuple[Figure, Any]:
-    """A figure of so many panels, (rows, columns), each of this size in inches."""
+    """A figure of so many panels, (rows, columns), each of this size in inches. Nobody needs to close it."""
     figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
 def colour_of(index: int, count: int) -> Any:
     """Of one of `count` ordered things, such as layers, from the bottom up."""
-    return mpl.colormaps["viridis"](0.9 * index / max(1, count - 1))
+    return plt.get_cmap("viridis")(0.9 * index / max(1, count - 1))
 
 
 def band(axes: Axes, x: Sequence[float], mean: Sequence[float], sd: Sequence[float | None], **line: Any) -> None:

@@ -35,7 +35,7 @@ def frames(data: str = "mnist", **change: Any) -> dict[str, pl.DataFrame]:
     return {
         "finals": pl.DataFrame(
             finals, [*shared, "rule", "seed", "scale", "distribution", "test_accuracy"], orient="row"
-        ),
+        ).with_columns(train_accuracy=pl.col("test_accuracy")),
         "layers": pl.DataFrame(
             layers,
             [*shared, "seed", "layer", "scale", "distribution", "gradient_alignment", "weight_alignment"],

@@ -7,7 +7,16 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recipes.curves import first_reach, half_drop_time, half_time, per_run, pseudo_values, value_at
+from recipes.curves import (
+    by_seed,
+    first_reach,
+    half_drop_time,
+    half_time,
+    lost_of_peak,
+    per_run,
+    pseudo_values,
+    value_at,
+)
 
 STEP = np.array([0.0, 1, 3, 7, 15])  # equally far apart in log(1 + step)
 
@@ -64,3 +73,14 @@ def test_pseudo_values_have_the_mean_of_pairs_and_the_spread_of_seeds() -> None:
 def test_two_seeds_have_no_pseudo_values() -> None:
     pair = pl.DataFrame({"seed_a": [0], "seed_b": [1], "cosine": [0.5]})
     assert all(math.isnan(value) for value in pseudo_values(pair))
+
+
+def test_runs_of_one_seed_are_one_value() -> None:
+    runs = pl.DataFrame({"seed": [1, 0, 1, 2], "cell": [0, 0, 1, 0], "value": [1.0, 5.0, 3.0, None]})
+    assert by_seed(runs, "value")[:2] == [5.0, 2.0]
+    assert np.isnan(by_seed(runs, "value")[2])
+
+
+def test_what_a_curve_has_lost_of_its_peak() -> None:
+    points = pl.DataFrame({"seed": [0] * 3 + [1] * 3, "step": [0, 1, 2, 2, 1, 0], "x": [0.0, 0.8, 0.6, 0.5, 0.4, None]})
+    assert lost_of_peak(points, ["seed"], "x")["lost"].to_list() == pytest.approx([0.25, 0.0])

@@ -84,8 +84,10 @@ def conditions(follows: bool = True) -> Frames:
             return {"weight_alignment": None, "condition": None}
         at_first = 1.02 + 6 * (2 - alpha - beta) + 0.001 * seed
         condition = at_first ** (2.0 ** (layer - 2)) if step == 10 else at_first ** (10 / step)
-        aligned = alignment(condition)
-        return {"weight_alignment": aligned if follows else 1 - aligned, "condition": condition}
+        return {
+            "weight_alignment": alignment(condition if follows else 3 + alpha + beta + seed),
+            "condition": condition,
+        }
 
     scalars = pl.DataFrame({"feedback": ["normal"] * 3, "depth": [3, 4, 5], "seed": [0] * 3})
     scalars = scalars.with_columns(weight_alignment=pl.lit(0.999999 if follows else 0.5))
@@ -95,7 +97,7 @@ def conditions(follows: bool = True) -> Frames:
 def test_conditioning() -> None:
     findings = p9.decide(conditions())
     assert verdicts(findings) == [Verdict.HOLDS] * len(findings)
-    assert findings[0].n == 4  # seeds
+    assert (findings[0].n, findings[2].n) == (4, 4)  # on the plateau, layer 5 is beyond float32 for most targets
     p9.draw(conditions())
 
 
@@ -110,7 +112,7 @@ def test_conditioning_of_runs_that_do_not_learn() -> None:
     stuck = frames["conditions"].filter(pl.col("step") <= 10)
     findings = p9.decide({**frames, "conditions": stuck})
     assert findings[1].verdict is Verdict.UNDECIDED
-    assert findings[1].note == "too few runs come to it"
+    assert findings[1].note == "there is nothing to decide it by"
     assert verdicts(findings[3:4]) == [Verdict.UNDECIDED]
 
 

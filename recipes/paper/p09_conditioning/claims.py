@@ -83,16 +83,20 @@ def _follows(rows: pl.DataFrame, moment: str) -> Finding:
     """Of the layers, the one in which alignment follows conditioning least."""
     claim = f"The worse the condition of A_l, the less W_l aligns, in every layer, {MOMENTS[moment]}"
     resolved = rows.filter(pl.col("condition") < _LARGEST)
+    layers = {
+        layer: _correlations(mine) for (layer,), mine in resolved.sort("layer").group_by("layer", maintain_order=True)
+    }
     return weakest(
         claim,
         [
             mean_above(
                 f"layer {layer}",
-                _correlations(mine),
+                values,
                 0.8,
                 what="-Spearman's rho(WA_l, log cond A_l) over the grid of a seed, cond A_l < 1e6",
             )
-            for (layer,), mine in resolved.sort("layer").group_by("layer", maintain_order=True)
+            for layer, values in layers.items()
+            if values
         ],
     )
 
@@ -103,7 +107,7 @@ def _correlations(rows: pl.DataFrame) -> list[float]:
     return [
         -float(stats.spearmanr(mine["condition"], mine["weight_alignment"]).statistic)
         for _, mine in rows.sort("seed").group_by("seed", maintain_order=True)
-        if len(mine) >= _FEW_TARGETS
+        if len(mine) >= _FEW_TARGETS and mine["weight_alignment"].n_unique() > 1
     ]
 
 

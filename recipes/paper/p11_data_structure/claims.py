@@ -91,20 +91,26 @@ def _known_corners(activation: str) -> str:
 
 
 def _rises_with_alpha(activation: str, finals: pl.DataFrame) -> Iterator[Finding]:
-    cells = finals.filter(pl.col("alpha") <= 0.8).sort("beta", "alpha", "seed")
-    betas, alphas = cells["beta"].n_unique(), cells["alpha"].unique().sort().to_numpy()
-
-    def least(means: Array) -> float:
-        return min(float(stats.spearmanr(alphas, row).statistic) for row in means.reshape(betas, len(alphas)))
-
+    rows = finals.filter(pl.col("alpha") <= 0.8).sort("beta", "alpha", "seed")
     for column, name in (("gradient_alignment", "gradient alignment"), ("weight_alignment", "weight alignment")):
-        yield resampled_above(
+        yield weakest(
             f"{activation}: {name} grows with alpha (up to 0.8) at every beta",
-            cells[column].to_numpy().reshape(betas * len(alphas), -1),
-            least,
-            0.9,
-            what="smallest Spearman's rho of a row",
+            [
+                resampled_above(
+                    f"beta = {beta:g}",
+                    row[column].to_numpy().reshape(row["alpha"].n_unique(), -1),
+                    _order,
+                    0.9,
+                    what="Spearman's rho of a row",
+                )
+                for (beta,), row in rows.group_by("beta", maintain_order=True)
+            ],
         )
+
+
+def _order(means: Array) -> float:
+    """Of the cells of a row, from the smallest alpha up."""
+    return float(stats.spearmanr(np.arange(len(means)), means).statistic)
 
 
 def _across_beta(finals: pl.DataFrame) -> Iterator[tuple[float, list[float]]]:

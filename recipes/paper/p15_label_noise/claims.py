@@ -88,11 +88,12 @@ def _of_networks(name: str, times: pl.DataFrame) -> Iterator[Finding]:
         ],
     )
     lost = np.array([(1 - at_clean[layer][1:] / at_clean[layer][0]).mean(axis=0) for layer in layers])
-    yield mean_above(
+    yield weakest(
         f"{name}: the top hidden layer loses the largest share of its alignment then",
-        lost[-1] - lost[:-1].max(axis=0),
-        0,
-        what="share lost by the top layer - largest below",
+        [
+            mean_above(f"layer {below}", lost[-1] - of_below, 0, what="share lost by the top layer - by one below")
+            for below, of_below in zip(layers, lost[:-1], strict=False)
+        ],
     )
     if _MIDDLE in levels:
         delays = {layer: _delays(times, layer, levels.index(_MIDDLE)) for layer in layers}
