@@ -92,14 +92,14 @@ def scales(of_large: float = 0.6, *, of_normal: float = 0.6, totals: float = 0.5
 def test_scales_and_distributions() -> None:
     findings = p20.decide(scales())
     assert [finding.verdict for finding in findings] == [Verdict.HOLDS] * 8
-    assert findings[0].note is None
+    assert "largest that was tried" not in str(findings[0].note)
     p20.draw(scales())
 
 
 def test_rates_that_are_not_bounded() -> None:
     frames = scales()
     low = {name: frame.filter(pl.col("lr") < 0.05) for name, frame in frames.items()}
-    assert p20.decide(low)[0].note == "for 9 of 9 kinds of feedback the best rate is the largest that was tried"
+    assert "for 9 of 9 kinds of feedback the best rate is the largest that was tried" in str(p20.decide(low)[0].note)
 
 
 def test_scales_that_matter() -> None:

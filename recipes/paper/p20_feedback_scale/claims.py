@@ -1,6 +1,7 @@
 """P20: the alignment that networks reach with feedback of other scales and distributions, at their best rates."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -25,7 +26,10 @@ def decide(frames: Frames) -> list[Finding]:
         finding
         for activation in _NETWORKS
         for finding in _of_network(
-            activation, finals.filter(activation=activation), layers.filter(activation=activation)
+            activation,
+            finals.filter(activation=activation),
+            layers.filter(activation=activation),
+            _unbounded(frames["finals"].filter(activation=activation), finals.filter(activation=activation)),
         )
     ]
 
@@ -45,16 +49,17 @@ def draw(frames: Frames) -> Figure:
     return figure
 
 
-def _of_network(activation: str, finals: pl.DataFrame, layers: pl.DataFrame) -> Iterator[Finding]:
+def _of_network(activation: str, finals: pl.DataFrame, layers: pl.DataFrame, note: str | None) -> Iterator[Finding]:
     name = _NETWORKS[activation]
     long = layers.unpivot(list(_MEASURES), index=[*_CELL, "layer", "seed"]).drop_nulls("value")
     usual = long.filter(relative=1.0)
-    yield _alike(
+    by_scale = _alike(
         f"{name}: with rates tuned anew, WA and GA of every layer are the same at 0.1, 1 and 10 times the feedback",
         long.filter(pl.col("relative") != 1),
         usual,
         ["feedback", "layer", "variable"],
     )
+    yield replace(by_scale, note="; ".join(filter(None, (by_scale.note, note))) or None)
     yield _alike(
         f"{name}: WA and GA of every layer are the same with uniform, normal and orthonormal feedback",
         usual.filter(pl.col("feedback") != "uniform"),
@@ -85,6 +90,15 @@ def _tuned(frames: Frames) -> tuple[pl.DataFrame, pl.DataFrame]:
     finals, layers = _relative(frames["finals"]), _relative(frames["layers"])
     best = _mean_losses(finals).sort("train_loss").group_by(_CELL, maintain_order=True).agg(pl.col("lr").first())
     return finals.join(best, on=[*_CELL, "lr"]), layers.join(best, on=[*_CELL, "lr"])
+
+
+def _unbounded(every: pl.DataFrame, tuned: pl.DataFrame) -> str | None:
+    """What limits a comparison in which the best rate is the largest one."""
+    largest = every.group_by("feedback", "scale").agg(pl.col("lr").max())
+    at_the_end = tuned.join(largest, on=["feedback", "scale", "lr"]).select("feedback", "scale").unique().height
+    if not at_the_end:
+        return None
+    return f"for {at_the_end} of {largest.height} kinds of feedback the best rate is the largest that was tried"
 
 
 def _mean_losses(finals: pl.DataFrame) -> pl.DataFrame:
