@@ -22,6 +22,7 @@ from api.client.specfile import NotYaml, Positions
 from services.domain.errors import DomainError, InvalidSpec
 
 FAILED = 1  # the sweep did not succeed, or the command could not do its work
+WRONG_USAGE = 2
 UNREACHABLE = 3
 REFUSED = 4
 

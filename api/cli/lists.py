@@ -5,7 +5,9 @@ from typing import Annotated, Any
 import typer
 
 from api.cli.console import Format, err, show, told
-from api.cli.operate import Output, SweepId
+from api.cli.examples import examples
+from api.cli.naming import SweepId, found, sweeps_like
+from api.cli.operate import Output
 from api.client import Client
 
 app = typer.Typer()
@@ -22,7 +24,7 @@ _SWEEP_COLUMNS = ["id", "name", "state", "trials", *_STATES, "tags", "created_at
 _TRIAL_FIELDS = "id,state,reason,rule,lr,seed,attempts,steps,test_accuracy,gradient_alignment"
 
 
-@app.command("ls")
+@app.command("ls", epilog=examples("alignsweep ls --tag paper", 'alignsweep ls --filter "state = running" -o json'))
 def list_sweeps(
     filter: Filter = None,
     sort: Sort = None,
@@ -47,9 +49,22 @@ def list_sweeps(
         show(_SWEEP_COLUMNS, rows, output)
 
 
-@app.command("trials")
+@app.command(
+    "trials",
+    epilog=examples(
+        'alignsweep trials last --filter "rule = dfa" --sort=-test_accuracy',
+        'alignsweep trials --filter "state = failed" --fields id,sweep_id,error -o csv',
+    ),
+)
 def list_trials(
-    sweep_id: Annotated[int | None, typer.Argument(min=1, help="Id of a sweep; without it, trials of all.")] = None,
+    sweep_id: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SWEEP]",
+            autocompletion=sweeps_like,
+            help="Number of a sweep, `last`, or the beginning of its name; without it, trials of all.",
+        ),
+    ] = None,
     filter: Filter = None,
     sort: Sort = None,
     fields: Annotated[str, typer.Option(help="Columns and parameters to show.")] = _TRIAL_FIELDS,
@@ -59,12 +74,13 @@ def list_trials(
     """List trials, in order of expansion unless sorted otherwise."""
     names = [name.strip() for name in fields.split(",")]
     with told(), Client() as client:
-        found = client.trials(sweep_id, filter=filter, sort=sort, fields=names)
-        rows = [[trial[name] for name in names] for trial, _ in zip(found, range(limit), strict=False)]
+        of = None if sweep_id is None else found(client, sweep_id)
+        trials = client.trials(of, filter=filter, sort=sort, fields=names)
+        rows = [[trial[name] for name in names] for trial, _ in zip(trials, range(limit), strict=False)]
         show(names, rows, output)
 
 
-@app.command()
+@app.command(epilog=examples("alignsweep tag last paper figure-2", "alignsweep tag last paper --remove"))
 def tag(
     sweep_id: SweepId,
     tags: Annotated[list[str], typer.Argument(help="To add; with --remove, to take away.")],
@@ -77,11 +93,11 @@ def tag(
         return {"tags": kept if remove else [*sweep["tags"], *tags]}
 
     with told(), Client() as client:
-        sweep = client.edit(sweep_id, change)
-        err.print(f"sweep {sweep_id} is tagged {', '.join(sweep['tags']) or 'nothing'}", highlight=False, markup=False)
+        sweep = client.edit(found(client, sweep_id), change)
+        err.print(f"sweep {sweep.id} is tagged {', '.join(sweep['tags']) or 'nothing'}", highlight=False, markup=False)
 
 
-@app.command()
+@app.command(epilog=examples('alignsweep note last "Seed 3 diverges."', "alignsweep note last"))
 def note(
     sweep_id: SweepId,
     text: Annotated[str | None, typer.Argument(help="Appended to the notes; without it they are printed.")] = None,
@@ -97,6 +113,6 @@ def note(
         raise typer.BadParameter("there is nothing to append; --replace removes what is there")
     with told(), Client() as client:
         if text is None:
-            typer.echo(client.sweep(sweep_id)["notes"] or "")
+            typer.echo(client.sweep(found(client, sweep_id))["notes"] or "")
         else:
-            client.edit(sweep_id, change)
+            client.edit(found(client, sweep_id), change)

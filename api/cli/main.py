@@ -13,9 +13,11 @@ import typer
 
 from api.cli import lists, operate, reproduce, specs, tokens, transfer, webhooks
 from api.cli.console import FAILED, Format, err, out, show, tell, told
-from api.cli.operate import Output, SweepId
+from api.cli.examples import examples
+from api.cli.naming import SweepId, found
+from api.cli.operate import Output
 from api.cli.specs import SpecFile
-from api.client import Client
+from api.client import Client, Sweep
 from api.client.specfile import read_spec
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=True, help=__doc__)
@@ -28,7 +30,7 @@ app.add_typer(transfer.app)
 app.add_typer(reproduce.app)
 
 
-@app.command()
+@app.command(epilog=examples("alignsweep up"))
 def up() -> None:
     """Start the service and stay up: PostgreSQL, API, dispatcher, Ray. Ctrl-C stops it."""
     from api.cli.stack import on_signal, running
@@ -44,7 +46,7 @@ def up() -> None:
         err.print("stopping")
 
 
-@app.command()
+@app.command(epilog=examples("alignsweep run recipes/quickstart.yaml"))
 def run(
     spec: SpecFile,
     figure: Annotated[Path, typer.Option(help="Where the figure goes; {name} and {id} are the sweep's.")] = Path(
@@ -72,7 +74,9 @@ def run(
         _exit_for(sweep)
 
 
-@app.command()
+@app.command(
+    epilog=examples("alignsweep submit recipes/quickstart.yaml", "alignsweep submit recipes/quickstart.yaml --dry-run")
+)
 def submit(
     spec: SpecFile,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would cost; store nothing.")] = False,
@@ -91,40 +95,49 @@ def submit(
         typer.echo(sweep["id"])
 
 
-@app.command("show")
+@app.command("show", epilog=examples("alignsweep show last"))
 def show_sweep(sweep_id: SweepId) -> None:
     """Show one sweep and its spec as JSON."""
     with told(), Client() as client:
-        out.print_json(data=client.sweep(sweep_id))
+        out.print_json(data=client.sweep(found(client, sweep_id)))
 
 
-@app.command()
+@app.command(epilog=examples("alignsweep watch last"))
 def watch(sweep_id: SweepId) -> None:
     """Follow a sweep until it is over; exit code 1 unless it succeeds."""
     from api.cli.watch import watch as follow
 
     with told(), Client() as client:
-        _exit_for(follow(client, sweep_id))
+        _exit_for(follow(client, found(client, sweep_id)))
 
 
-@app.command()
+@app.command(epilog=examples("alignsweep table last -o csv"))
 def table(sweep_id: SweepId, output: Output = Format.TABLE) -> None:
     """Final accuracy and alignment per layer by group: mean +- standard deviation over seeds."""
     with told(), Client() as client:
-        _show_table(client, sweep_id, output)
+        _show_table(client, found(client, sweep_id), output)
 
 
-@app.command()
+@app.command(epilog=examples("alignsweep plot last -o figure.pdf", "alignsweep plot last --terminal"))
 def plot(
     sweep_id: SweepId,
     path: Annotated[Path | None, typer.Option("--output", "-o", help="PNG, SVG or PDF.")] = None,
+    terminal: Annotated[bool, typer.Option("--terminal", help="Draw alignment here, with characters.")] = False,
 ) -> None:
     """Draw loss and alignment per layer against the step; prints the path of the figure."""
+    if terminal and path:
+        raise typer.BadParameter("--terminal writes no file")
     with told(), Client() as client:
-        typer.echo(_plot(client, client.sweep(sweep_id), path or Path(f"sweep-{sweep_id}.png")))
+        sweep = client.sweep(found(client, sweep_id))
+        if terminal:
+            from api.cli.terminal import overview
+
+            typer.echo(overview(sweep, client.alignment(sweep.id)))
+        else:
+            typer.echo(_plot(sweep, path or Path(f"sweep-{sweep.id}.png")))
 
 
-@app.command("db-url")
+@app.command("db-url", epilog=examples('psql "$(alignsweep db-url)"'))
 def db_url(admin: Annotated[bool, typer.Option("--admin", help="The owner's URL, which may write.")] = False) -> None:
     """Print the database's URL for psql and other clients; by default the read-only role's."""
     from db.embedded import running_url
@@ -138,7 +151,7 @@ def db_url(admin: Annotated[bool, typer.Option("--admin", help="The owner's URL,
         typer.echo(libpq_url(owner if admin else reader))
 
 
-@app.command()
+@app.command(epilog=examples("DATABASE_URL=postgresql://... alignsweep api"))
 def api() -> None:
     """Serve the REST API (DATABASE_URL)."""
     from api.app import create_app
@@ -153,7 +166,7 @@ def api() -> None:
     serve(server, settings)
 
 
-@app.command()
+@app.command(epilog=examples("DATABASE_URL=postgresql://... RAY_ADDRESS=127.0.0.1:6379 alignsweep dispatcher"))
 def dispatcher() -> None:
     """Run a dispatcher (DATABASE_URL, RAY_ADDRESS). SIGTERM drains it."""
     import os
@@ -162,7 +175,7 @@ def dispatcher() -> None:
     os.execv(sys.executable, [sys.executable, "-m", "workers.main"])
 
 
-@app.command()
+@app.command(epilog=examples("DATABASE_URL=postgresql://... alignsweep migrate"))
 def migrate() -> None:
     """Bring the database at DATABASE_URL to the current schema."""
     from db.migrate import upgrade
@@ -175,7 +188,7 @@ def migrate() -> None:
         upgrade(settings.database_url, reader_password=settings.reader_password)
 
 
-def _run(client: Client, document: object, figure: Path) -> dict[str, Any]:
+def _run(client: Client, document: object, figure: Path) -> Sweep:
     from api.cli.watch import watch as follow
 
     sweep = client.submit(document)
@@ -184,7 +197,7 @@ def _run(client: Client, document: object, figure: Path) -> dict[str, Any]:
     _show_table(client, sweep["id"], Format.TABLE)
     path = Path(str(figure).format(name=sweep["name"], id=sweep["id"]))
     path.parent.mkdir(parents=True, exist_ok=True)
-    err.print(f"figure: {_plot(client, sweep, path)}", highlight=False, soft_wrap=True)
+    err.print(f"figure: {_plot(sweep, path)}", highlight=False, soft_wrap=True)
     return sweep
 
 
@@ -230,10 +243,8 @@ def _spread(mean: float | None, deviation: float | None, factor: float, digits: 
     return f"{factor * mean:.{digits}f}{spread}"
 
 
-def _plot(client: Client, sweep: dict[str, Any], path: Path) -> Path:
-    from api.cli.plot import draw
-
-    draw(sweep, client.curves(sweep["id"]), client.alignment(sweep["id"]), path)
+def _plot(sweep: Sweep, path: Path) -> Path:
+    sweep.plot.all().savefig(path, dpi=110)
     return path
 
 

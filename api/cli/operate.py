@@ -1,10 +1,13 @@
 """Commands for a service that runs: what waits and why, changing what waits, and the doctor."""
 
+import sys
 from typing import Annotated, Any
 
 import typer
 
-from api.cli.console import FAILED, Format, err, show, told
+from api.cli.console import FAILED, WRONG_USAGE, Format, err, show, told
+from api.cli.examples import examples
+from api.cli.naming import SweepId, found, sweeps_like
 from api.client import Client
 from api.client.specfile import load_yaml
 
@@ -12,52 +15,66 @@ app = typer.Typer()
 queue = typer.Typer(no_args_is_help=True, help="What waits, what runs, who works, and why.")
 app.add_typer(queue, name="queue")
 
-SweepId = Annotated[int, typer.Argument(min=1, help="Id of a sweep, as `alignsweep ls` shows it.")]
+ASKED_FROM = 100  # trials
 Output = Annotated[Format, typer.Option("--output", "-o", help="How rows are printed.")]
 
 
-@app.command()
+@app.command(epilog=examples("alignsweep pause last"))
 def pause(sweep_id: SweepId) -> None:
     """Claim nothing more of a sweep; what runs, runs to its next checkpoint or its end."""
     with told(), Client() as client:
-        _tell_state(client.pause(sweep_id))
+        _tell_state(client.pause(found(client, sweep_id)))
 
 
-@app.command()
+@app.command(epilog=examples("alignsweep resume last"))
 def resume(sweep_id: SweepId) -> None:
     """Go on with a paused sweep."""
     with told(), Client() as client:
-        _tell_state(client.resume(sweep_id))
+        _tell_state(client.resume(found(client, sweep_id)))
 
 
-@app.command()
+@app.command(epilog=examples("alignsweep cancel 12 --yes", "alignsweep cancel --trial 17"))
 def cancel(
-    sweep_id: Annotated[int, typer.Argument(min=1, help="Id of a sweep; with --trial, of a trial.")],
+    sweep_id: Annotated[
+        str,
+        typer.Argument(
+            metavar="SWEEP",
+            autocompletion=sweeps_like,
+            help="Number of a sweep, `last`, or the beginning of its name; with --trial, number of a trial.",
+        ),
+    ],
     trial: Annotated[bool, typer.Option("--trial", help="Cancel one trial in place of a sweep.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, however many trials it has left.")] = False,
 ) -> None:
-    """Cancel a sweep, or one trial."""
+    """Cancel a sweep, or one trial. Asks first where a hundred trials or more are left."""
     with told(), Client() as client:
         if trial:
-            err.print(f"trial {sweep_id} is {client.cancel_trial(sweep_id)['state']}", highlight=False)
+            if not sweep_id.isdecimal():
+                raise typer.BadParameter("with --trial, name the number of a trial")
+            err.print(f"trial {sweep_id} is {client.cancel_trial(int(sweep_id))['state']}", highlight=False)
         else:
-            _tell_state(client.cancel(sweep_id))
+            sweep = client.sweep(found(client, sweep_id))
+            left = sum(sweep["trials"].get(state, 0) for state in ("queued", "running"))
+            if left >= ASKED_FROM and not yes:
+                _ask(f"cancel sweep {sweep.id} ({sweep.name}) with {left:,} trials that are not over?")
+            _tell_state(sweep.cancel())
 
 
-@app.command()
+@app.command(epilog=examples("alignsweep retry last"))
 def retry(sweep_id: SweepId) -> None:
     """Let the failed trials of a sweep wait again, and only them."""
     with told(), Client() as client:
-        _tell_state(client.retry(sweep_id))
+        _tell_state(client.retry(found(client, sweep_id)))
 
 
-@app.command()
+@app.command(epilog=examples("alignsweep priority last 10"))
 def priority(sweep_id: SweepId, value: Annotated[int, typer.Argument(help="Higher is claimed first.")]) -> None:
     """Change the priority of a sweep, from the next claim on."""
     with told(), Client() as client:
-        _tell_state(client.set_priority(sweep_id, value))
+        _tell_state(client.set_priority(found(client, sweep_id), value))
 
 
-@app.command()
+@app.command(epilog=examples("alignsweep clone 12 --set base.train.lr=0.01 --name larger-rate"))
 def clone(
     sweep_id: SweepId,
     overrides: Annotated[
@@ -68,10 +85,10 @@ def clone(
     """Submit the spec of a sweep again, with other values; prints the id of the new sweep."""
     with told(), Client() as client:
         values = dict(_setting(text) for text in overrides or [])
-        typer.echo(client.clone(sweep_id, values, name=name)["id"])
+        typer.echo(client.clone(found(client, sweep_id), values, name=name)["id"])
 
 
-@app.command()
+@app.command(epilog=examples("alignsweep doctor"))
 def doctor(output: Output = Format.TABLE) -> None:
     """Check the queue's invariants and what it stands on; exit code 1 when something is wrong."""
     with told(), Client() as client:
@@ -85,7 +102,7 @@ def doctor(output: Output = Format.TABLE) -> None:
         raise typer.Exit(FAILED)
 
 
-@queue.command("show")
+@queue.command("show", epilog=examples("alignsweep queue show -o json"))
 def show_queue(output: Output = Format.TABLE) -> None:
     """What waits and what runs, per sweep."""
     columns = ["sweep_id", "sweep", "sweep_state", "priority", "queued", "running", "packs", "oldest_queued_at"]
@@ -93,7 +110,7 @@ def show_queue(output: Output = Format.TABLE) -> None:
         show(columns, [[entry[column] for column in columns] for entry in client.queue()], output)
 
 
-@queue.command("workers")
+@queue.command("workers", epilog=examples("alignsweep queue workers"))
 def show_workers(output: Output = Format.TABLE) -> None:
     """Who works, and on what."""
     columns = ["dispatcher", "name", "node", "cpu", "gpu", "pack_id", "seen_at"]
@@ -101,11 +118,20 @@ def show_workers(output: Output = Format.TABLE) -> None:
         show(columns, [[worker[column] for column in columns] for worker in client.workers()], output)
 
 
-@queue.command("explain")
+@queue.command("explain", epilog=examples("alignsweep queue explain 17"))
 def explain(trial_id: Annotated[int, typer.Argument(min=1, help="Id of a trial.")]) -> None:
     """Say in one sentence why a trial waits, runs or is over."""
     with told(), Client() as client:
         typer.echo(client.explain(trial_id))
+
+
+def _ask(question: str) -> None:
+    """Go on if a person says yes; where there is nobody to ask, that is --yes. Raises typer.Exit."""
+    if not sys.stdin.isatty():
+        err.print(f"{question} Say --yes.", highlight=False, markup=False, soft_wrap=True)
+        raise typer.Exit(WRONG_USAGE)
+    if not typer.confirm(question, err=True):
+        raise typer.Exit(FAILED)
 
 
 def _tell_state(sweep: dict[str, Any]) -> None:

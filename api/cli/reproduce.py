@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.cli.console import FAILED, Format, err, show, told
+from api.cli.examples import examples
+from api.cli.naming import recipes_like
 from api.cli.operate import Output
 from api.client import Client
 
@@ -20,11 +22,13 @@ app = typer.Typer()
 _PATIENCE_SECONDS = 60.0
 
 
-@app.command()
+@app.command(epilog=examples("alignsweep reproduce", "alignsweep reproduce P1 P11 --size desk"))
 def reproduce(
     recipe: Annotated[
         list[str] | None,
-        typer.Argument(help="Recipes, such as P1 or P11; `paper`, `beyond` or `all`. None: list them."),
+        typer.Argument(
+            autocompletion=recipes_like, help="Recipes, such as P1 or P11; `paper`, `beyond` or `all`. None: list them."
+        ),
     ] = None,
     size: Annotated[
         str, typer.Option(help="ci: minutes for all on two cores; desk: an evening; paper: the paper's own grids.")
@@ -40,7 +44,7 @@ def reproduce(
 ) -> None:
     """Run the paper's experiments, decide their claims, write a report: figures, verdicts, intervals, questions.
 
-    Starts the service if it is not up. Example: alignsweep reproduce P1 P11 --size desk
+    Starts the service if it is not up.
     """
     from api.cli.stack import serving
     from recipes.catalogue import catalogue, chosen

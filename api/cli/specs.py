@@ -8,17 +8,39 @@ from typing import Annotated, Any
 
 import typer
 
-from api.cli.console import FAILED, Format, out, show, tell, told
+from api.cli.console import FAILED, Format, err, out, show, tell, told
+from api.cli.examples import examples
 from api.client import Client
 from api.client.specfile import read_spec
 
 app = typer.Typer()
 
+_TEMPLATE = Path(__file__).with_name("spec_template.yaml")
+
 SpecFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A spec in YAML or JSON.")]
 SpecFiles = Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="Specs in YAML or JSON.")]
 
 
-@app.command()
+@app.command(epilog=examples("alignsweep new noise.yaml"))
+def new(
+    path: Annotated[Path, typer.Argument(dir_okay=False, help="The file to write; - is standard output.")],
+    force: Annotated[bool, typer.Option("--force", help="In place of a file that is there.")] = False,
+) -> None:
+    """Write a spec to begin with, every part of it explained; prints its path."""
+    name = "my-sweep" if path == Path("-") else path.stem
+    text = _TEMPLATE.read_text(encoding="utf-8").replace("NAME", json.dumps(name))
+    if path == Path("-"):
+        typer.echo(text, nl=False)
+        return
+    with told():
+        if path.exists() and not force:
+            raise ValueError(f"{path} is there already; --force replaces it")
+        path.write_text(text, encoding="utf-8")
+        err.print(f"see alignsweep validate {path}", highlight=False, markup=False, soft_wrap=True)
+        typer.echo(path)
+
+
+@app.command(epilog=examples("alignsweep validate recipes/quickstart.yaml"))
 def validate(specs: SpecFiles) -> None:
     """Check specs without a server: everything that is wrong, with its line, or how many trials there are."""
     wrong = False
@@ -32,7 +54,7 @@ def validate(specs: SpecFiles) -> None:
         raise typer.Exit(FAILED)
 
 
-@app.command()
+@app.command(epilog=examples("alignsweep plan recipes/quickstart.yaml"))
 def plan(
     spec: SpecFile,
     output: Annotated[Format, typer.Option("--output", "-o", help="How the plan is printed.")] = Format.TABLE,
@@ -42,7 +64,7 @@ def plan(
         show_plan(client.plan(read_spec(spec)), spec, output)
 
 
-@app.command()
+@app.command(epilog=examples("alignsweep schema"))
 def schema() -> None:
     """Print the JSON Schema of a spec, for editors: # yaml-language-server: $schema=spec.schema.json"""
     from services.domain.spec.schema import json_schema
@@ -61,7 +83,7 @@ def show_plan(answer: dict[str, Any], path: Path, output: Format) -> None:
             *_branch_rows(cost["branches"]),
             ["packs", f"{cost['packs']:,}", "if all are full"],
             ["updates", f"{cost['model_steps']:,}", "over all trials"],
-            ["rows", f"{cost['metric_rows'] + cost['trace_rows']:,}", f"about {_size(cost['bytes_estimate'])}"],
+            ["rows", f"{cost['metric_rows'] + cost['trace_rows']:,}", f"about {size_of(cost['bytes_estimate'])}"],
             ["time", *_time(cost["estimate"])],
         ]
         show(["cost", "amount", ""], rows, output)
@@ -99,7 +121,8 @@ def _where(condition: str | None) -> str:
     return f"where {condition}" if condition else "elsewhere"
 
 
-def _size(count: float) -> str:
+def size_of(count: float) -> str:
+    """Bytes in the unit that suits them."""
     for unit in ("bytes", "kB", "MB"):
         if count < 1000:
             return f"{count:.0f} {unit}"

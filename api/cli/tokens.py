@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from api.cli.console import Format, err, show, told
+from api.cli.examples import examples
 from api.cli.operate import Output
 from api.client import Client
 
@@ -12,7 +13,7 @@ app = typer.Typer(no_args_is_help=True, help="Tokens of the API, for admins.")
 _COLUMNS = ["id", "name", "owner", "scopes", "active", "created_at", "expires_at", "revoked_at", "last_used_at"]
 
 
-@app.command()
+@app.command(epilog=examples("alignsweep token create laptop --owner ada --scope read --days 30"))
 def create(
     name: Annotated[str, typer.Argument(help="What it is for, in words.")],
     owner: Annotated[str, typer.Option(help="Whose it is: sweeps submitted with it are theirs.")],
@@ -28,7 +29,7 @@ def create(
         typer.echo(token["secret"])
 
 
-@app.command("list")
+@app.command("list", epilog=examples("alignsweep token list"))
 def list_tokens(output: Output = Format.TABLE) -> None:
     """List tokens, the newest first; never their secrets."""
     with told(), Client() as client:
@@ -36,7 +37,7 @@ def list_tokens(output: Output = Format.TABLE) -> None:
         show(_COLUMNS, rows, output)
 
 
-@app.command()
+@app.command(epilog=examples("alignsweep token revoke 3"))
 def revoke(token_id: Annotated[int, typer.Argument(min=1, help="Id of a token, as `token list` shows it.")]) -> None:
     """Refuse a token from now on."""
     with told(), Client() as client:

@@ -7,15 +7,22 @@ from typing import Annotated, Any
 
 import typer
 
+from api.cli.bars import transferring
 from api.cli.console import FAILED, Format, err, show, told
-from api.cli.operate import SweepId
+from api.cli.examples import examples
+from api.cli.naming import SweepId, found, sweeps_like
+from api.cli.specs import size_of
 from api.client import Client
-from services.transfer.exports import TABLES
-from services.transfer.formats import Format as FileFormat
+from api.client.progress import shown
+from api.client.transfer import FORMS, TABLES
 
 app = typer.Typer()
 
 Target = Annotated[Path, typer.Option("--output", "-o", help="Where it goes; - is standard output.")]
+
+
+class FileFormat(StrEnum):
+    PARQUET, ARROW, CSV, NDJSON = FORMS
 
 
 class AnswerFormat(StrEnum):
@@ -25,7 +32,7 @@ class AnswerFormat(StrEnum):
     ARROW = "arrow"
 
 
-@app.command()
+@app.command(epilog=examples('alignsweep sql "SELECT rule, avg(test_accuracy) FROM v_trials GROUP BY rule" -o csv'))
 def sql(
     query: Annotated[str, typer.Argument(help="One SELECT over the public views, for instance v_trials.")],
     output: Annotated[
@@ -45,9 +52,20 @@ def sql(
             err.print(f"there are more than {max_rows} rows; see --max-rows", highlight=False)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "alignsweep export last --table traces -o traces.parquet", "alignsweep export 1 2 --table trials --format csv"
+    )
+)
 def export(
-    sweeps: Annotated[list[int] | None, typer.Argument(min=1, help="Ids of sweeps; none: all sweeps.")] = None,
+    sweeps: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SWEEP]...",
+            autocompletion=sweeps_like,
+            help="Numbers of sweeps, `last`, or beginnings of their names; none: all sweeps.",
+        ),
+    ] = None,
     table: Annotated[str, typer.Option(help=f"One of {', '.join(TABLES)}.")] = "trials",
     form: Annotated[FileFormat | None, typer.Option("--format", help="Else what the file's name says.")] = None,
     target: Target = Path("-"),
@@ -55,11 +73,14 @@ def export(
     """Export all rows of a table, of some sweeps or of all: Parquet, Arrow, CSV or NDJSON."""
     with told(), Client() as client:
         to = sys.stdout.buffer if target == Path("-") else target
-        size = client.export(table, to, form=form or _form_of(target), sweeps=sweeps or None)
+        of = [found(client, sweep) for sweep in sweeps or ()] or None
+        kind = form or _form_of(target)
+        with transferring(table) as told_bytes:
+            size = client.export(table, to, form=kind, sweeps=of, told=told_bytes)
         _tell_size(target, size)
 
 
-@app.command()
+@app.command(epilog=examples("alignsweep archive last -o sweep.zip"))
 def archive(
     sweep_id: SweepId,
     target: Target,
@@ -67,22 +88,25 @@ def archive(
 ) -> None:
     """Save a sweep that is over as one file, to keep or to import elsewhere."""
     with told(), Client() as client:
-        size = client.archive(sweep_id, sys.stdout.buffer if target == Path("-") else target, snapshots=snapshots)
+        to, of = sys.stdout.buffer if target == Path("-") else target, found(client, sweep_id)
+        with transferring(f"sweep {of}") as told_bytes:
+            size = client.archive(of, to, snapshots=snapshots, told=told_bytes)
         _tell_size(target, size)
 
 
-@app.command("import")
+@app.command("import", epilog=examples("alignsweep import sweep.zip"))
 def import_archive(
     path: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="An archive of a sweep.")],
 ) -> None:
     """Store an archived sweep; prints its id, also where it was imported before."""
     with told(), Client() as client:
-        sweep = client.import_archive(path)
+        with transferring(path.name, path.stat().st_size) as told_bytes:
+            sweep = client.import_archive(path, told=told_bytes)
         err.print(f"sweep {sweep['id']} ({sweep['name']}): {sweep['trial_count']} trials", highlight=False)
         typer.echo(sweep["id"])
 
 
-@app.command("reproduce-trial")
+@app.command("reproduce-trial", epilog=examples("alignsweep reproduce-trial 17"))
 def reproduce_trial(
     trial_id: Annotated[int, typer.Argument(min=1, help="Id of a trial that is over.")],
 ) -> None:
@@ -91,7 +115,7 @@ def reproduce_trial(
         sweep = client.reproduce(trial_id)
         again = next(client.trials(sweep["id"]))["id"]
         err.print(f"trial {again} of sweep {sweep['id']} is trial {trial_id} again", highlight=False)
-        *_, _ = client.wait(sweep["id"])
+        shown(client.wait(sweep.id), console=err)
         if not _tell_comparison(client.compare(trial_id, again)):
             raise typer.Exit(FAILED)
 
@@ -125,4 +149,4 @@ def _form_of(target: Path) -> str:
 
 
 def _tell_size(target: Path, size: int) -> None:
-    err.print(f"{target}: {size / 1e6:,.1f} MB", highlight=False)
+    err.print(f"{target}: {size_of(size)}", highlight=False)

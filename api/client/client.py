@@ -13,20 +13,27 @@ import platformdirs
 
 from api.client.errors import RETRIES, ServerRefused, ServerUnreachable, pause_asked_for, problem_of
 from api.client.following import Update, follow
+from api.client.specfile import read_spec
+from api.client.sweeps import OVER, Sweep
 from api.client.transfer import Transfers
 
 _DEFAULT_URL = "http://127.0.0.1:8642"
-_OVER = {"succeeded", "partial", "failed", "cancelled"}
+# Errors before the first byte of a request is sent.
+_NEVER_ARRIVED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
 class Client(Transfers):
     """A connection to a server.
 
     `url`: else ALIGNSWEEP_URL, else the server that runs on this machine's data folder; `token`: else ALIGNSWEEP_TOKEN.
-    Requests that cannot do harm twice are repeated while the server is unreachable; submits carry an idempotency key.
+    While the server is unreachable, requests are repeated if they do the same twice as once: what makes something new
+    carries an idempotency key, or is repeated only where it cannot have arrived. `tries`: how often each is sent.
     """
 
-    def __init__(self, url: str | None = None, token: str | None = None, *, timeout_seconds: float = 60) -> None:
+    def __init__(
+        self, url: str | None = None, token: str | None = None, *, timeout_seconds: float = 60, tries: int = RETRIES
+    ) -> None:
+        self._tries = tries
         self.url = url or os.environ.get("ALIGNSWEEP_URL") or _local_url()
         token = token or os.environ.get("ALIGNSWEEP_TOKEN")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -38,14 +45,17 @@ class Client(Transfers):
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def submit(self, spec: object, *, idempotency_key: str | None = None) -> dict[str, Any]:
-        """Submit a spec; returns the sweep. The same key and spec again return the same sweep."""
+    def submit(self, spec: object, *, idempotency_key: str | None = None) -> Sweep:
+        """Submit a spec, a document or the path of a file of YAML; returns the sweep.
+
+        The same key and spec again return the same sweep.
+        """
         key = idempotency_key or secrets.token_urlsafe(16)
-        return self._ask("POST", "/sweeps", json=spec, headers={"Idempotency-Key": key})
+        return self._sweep("POST", "/sweeps", json=_document(spec), headers={"Idempotency-Key": key})
 
     def plan(self, spec: object) -> dict[str, Any]:
         """What the spec would cost; nothing is stored."""
-        return self._ask("POST", "/sweeps", json=spec, params={"dry_run": True})
+        return self._ask("POST", "/sweeps", json=_document(spec), params={"dry_run": True})
 
     def sweeps(
         self,
@@ -58,9 +68,9 @@ class Client(Transfers):
         """Sweeps, the newest first unless sorted otherwise; those that have all the tags."""
         yield from self._pages("/sweeps", tag=list(tags), **_listed(filter, sort, fields))
 
-    def sweep(self, sweep_id: int) -> dict[str, Any]:
+    def sweep(self, sweep_id: int) -> Sweep:
         """One sweep and its progress."""
-        return self._ask("GET", f"/sweeps/{sweep_id}")
+        return self._sweep("GET", f"/sweeps/{sweep_id}")
 
     def trials(
         self,
@@ -89,30 +99,30 @@ class Client(Transfers):
         """Losses and accuracies by group and step, mean and spread over seeds; at most so many steps of each group."""
         return self._items(f"/sweeps/{sweep_id}/curves", max_points=max_points)
 
-    def pause(self, sweep_id: int) -> dict[str, Any]:
+    def pause(self, sweep_id: int) -> Sweep:
         """Claim nothing more of a sweep."""
-        return self._ask("POST", f"/sweeps/{sweep_id}/pause")
+        return self._sweep("POST", f"/sweeps/{sweep_id}/pause")
 
-    def resume(self, sweep_id: int) -> dict[str, Any]:
+    def resume(self, sweep_id: int) -> Sweep:
         """Go on with a paused sweep."""
-        return self._ask("POST", f"/sweeps/{sweep_id}/resume")
+        return self._sweep("POST", f"/sweeps/{sweep_id}/resume")
 
-    def cancel(self, sweep_id: int) -> dict[str, Any]:
+    def cancel(self, sweep_id: int) -> Sweep:
         """Cancel a sweep."""
-        return self._ask("POST", f"/sweeps/{sweep_id}/cancel")
+        return self._sweep("POST", f"/sweeps/{sweep_id}/cancel")
 
-    def retry(self, sweep_id: int) -> dict[str, Any]:
+    def retry(self, sweep_id: int) -> Sweep:
         """Let the failed trials of a sweep wait again."""
-        return self._ask("POST", f"/sweeps/{sweep_id}/retry")
+        return self._sweep("POST", f"/sweeps/{sweep_id}/retry")
 
-    def set_priority(self, sweep_id: int, priority: int) -> dict[str, Any]:
+    def set_priority(self, sweep_id: int, priority: int) -> Sweep:
         """Change when a sweep is claimed; higher is earlier."""
-        return self._ask("POST", f"/sweeps/{sweep_id}/priority", json={"priority": priority})
+        return self._sweep("POST", f"/sweeps/{sweep_id}/priority", json={"priority": priority})
 
-    def clone(self, sweep_id: int, overrides: dict[str, Any], *, name: str | None = None) -> dict[str, Any]:
+    def clone(self, sweep_id: int, overrides: dict[str, Any], *, name: str | None = None) -> Sweep:
         """Submit the spec of a sweep again, with other values at these dotted paths; returns the new sweep."""
         body, headers = {"name": name, "overrides": overrides}, {"Idempotency-Key": secrets.token_urlsafe(16)}
-        return self._ask("POST", f"/sweeps/{sweep_id}/clone", json=body, headers=headers)
+        return self._sweep("POST", f"/sweeps/{sweep_id}/clone", json=body, headers=headers)
 
     def events(self, sweep_id: int) -> Iterator[dict[str, Any]]:
         """What happened to a sweep until now, in order."""
@@ -125,7 +135,7 @@ class Client(Transfers):
         """
         return follow(self._http, f"/sweeps/{sweep_id}/events/stream", after)
 
-    def edit(self, sweep_id: int, change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+    def edit(self, sweep_id: int, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Sweep:
         """Change name, tags or notes of a sweep: `change` is given the sweep and returns what becomes of these.
 
         Where somebody else has edited it meanwhile, it is called again.
@@ -134,14 +144,15 @@ class Client(Transfers):
             response = self._send("GET", f"/sweeps/{sweep_id}")
             headers = {"If-Match": response.headers["ETag"]}
             try:
-                return self._ask("PATCH", f"/sweeps/{sweep_id}", json=change(response.json()), headers=headers)
+                body = change(response.json())
+                return self._sweep("PATCH", f"/sweeps/{sweep_id}", json=body, headers=headers, twice=False)
             except ServerRefused as refusal:
                 if refusal.status != 412:
                     raise
 
     def add_webhook(self, url: str, events: Sequence[str] = ("sweep.ended", "sweep.paused")) -> dict[str, Any]:
         """Be told of your sweeps at this URL; the answer holds the `secret` of the signatures, this once."""
-        return self._ask("POST", "/webhooks", json={"url": url, "events": list(events)})
+        return self._ask("POST", "/webhooks", json={"url": url, "events": list(events)}, twice=False)
 
     def webhooks(self) -> list[dict[str, Any]]:
         """Your webhooks."""
@@ -163,10 +174,10 @@ class Client(Transfers):
         """Why a trial waits, runs or is over, in one sentence."""
         return str(self._ask("GET", f"/trials/{trial_id}/explain")["sentence"])
 
-    def reproduce(self, trial_id: int) -> dict[str, Any]:
+    def reproduce(self, trial_id: int) -> Sweep:
         """Train a trial once more; returns the sweep that does."""
         headers = {"Idempotency-Key": secrets.token_urlsafe(16)}
-        return self._ask("POST", f"/trials/{trial_id}/reproduce", headers=headers)
+        return self._sweep("POST", f"/trials/{trial_id}/reproduce", headers=headers)
 
     def compare(self, trial_id: int, other_id: int) -> dict[str, Any]:
         """All that was measured of two trials that are over, bit for bit."""
@@ -191,7 +202,7 @@ class Client(Transfers):
     def create_token(self, name: str, *, owner: str, scopes: list[str], valid_days: int | None = 365) -> dict[str, Any]:
         """A new token; `secret` is shown this once. `valid_days`: None does not expire."""
         body = {"name": name, "owner": owner, "scopes": scopes, "valid_days": valid_days}
-        return self._ask("POST", "/tokens", json=body)
+        return self._ask("POST", "/tokens", json=body, twice=False)
 
     def revoke_token(self, token_id: int) -> dict[str, Any]:
         """Refuse a token from now on."""
@@ -206,7 +217,7 @@ class Client(Transfers):
         while True:
             sweep = self.sweep(sweep_id)
             yield sweep
-            if sweep["state"] in _OVER:
+            if sweep["state"] in OVER:
                 return
             time.sleep(every_seconds)
 
@@ -224,20 +235,26 @@ class Client(Transfers):
             if cursor is None:
                 return
 
+    def _sweep(self, method: str, path: str, **request: Any) -> Sweep:
+        return Sweep(self, self._ask(method, path, **request))
+
     def _ask(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         answer: dict[str, Any] = self._send(method, path, **request).json()
         return answer
 
-    def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
-        pause = 0.0
-        for attempt in range(RETRIES):
+    def _send(self, method: str, path: str, *, twice: bool = True, **request: Any) -> httpx.Response:
+        """`twice`: whether it may arrive twice. If not, it is not repeated once it may have arrived."""
+        pause, reason = 0.0, ""
+        for attempt in range(self._tries):
             time.sleep(pause)
             try:
                 response = self._http.request(method, path, **request)
             except httpx.TransportError as error:
                 reason, pause = str(error) or type(error).__name__, 0.25 * 4 ** (attempt + 1)
+                if not twice and not isinstance(error, _NEVER_ARRIVED):
+                    raise ServerUnreachable(f"no answer from {self.url}, which may have done it: {reason}") from error
                 continue
-            if (asked := pause_asked_for(response)) is not None:
+            if (asked := pause_asked_for(response)) is not None and (twice or response.status_code == 429):
                 reason = "it is asked too often" if response.status_code == 429 else "it cannot reach its database"
                 pause = asked
                 continue
@@ -259,6 +276,10 @@ def _local_url() -> str:
     except (OSError, ValueError, KeyError):
         return _DEFAULT_URL
     return url
+
+
+def _document(spec: object) -> object:
+    return read_spec(spec) if isinstance(spec, Path) else spec
 
 
 def _listed(filter: str | None, sort: str | None, fields: Sequence[str] | None) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, overload
 
 import httpx
 
@@ -21,6 +21,29 @@ MEDIA_TYPES = {
 }
 """What answers to SQL can be had as, besides JSON."""
 
+TABLES = (
+    "sweeps",
+    "trials",
+    "metrics",
+    "traces",
+    "layer_summaries",
+    "order_parameters",
+    "attempts",
+    "snapshots",
+    "parameter_cosines",
+    "group_stats",
+    "group_alignment",
+    "events",
+)
+"""What can be exported."""
+FORMS = ("parquet", "arrow", "csv", "ndjson")
+"""As what."""
+
+Told = Callable[[int], None]
+"""Is told how many bytes have gone, again and again."""
+
+# Tables by the names of their views, without v_.
+_VIEWS = {"curves": "metrics", "alignment": "traces", "alignment_final": "layer_summaries"}
 _PIECE_BYTES = 2**20
 # The first row of a large export, and the answer to a large import, may take their time.
 _PATIENT = httpx.Timeout(60, read=None)
@@ -33,7 +56,13 @@ class Transfers:
     _http: httpx.Client
 
     def export(
-        self, table: str, to: Path | BinaryIO, *, form: str = "parquet", sweeps: Sequence[int] | None = None
+        self,
+        table: str,
+        to: Path | BinaryIO,
+        *,
+        form: str = "parquet",
+        sweeps: Sequence[int] | None = None,
+        told: Told | None = None,
     ) -> int:
         """All rows of a table, of these sweeps or of all, as `parquet`, `arrow`, `csv` or `ndjson`; returns bytes.
 
@@ -42,20 +71,54 @@ class Transfers:
         params: dict[str, str] = {"format": form}
         if sweeps is not None:
             params["sweep"] = ",".join(map(str, sweeps))
-        return self._save(self._http.build_request("GET", f"/export/{table}", params=params, timeout=_PATIENT), to)
+        request = self._http.build_request("GET", f"/export/{table}", params=params, timeout=_PATIENT)
+        return self._save(request, to, told)
 
-    def archive(self, sweep_id: int, to: Path | BinaryIO, *, snapshots: bool = False) -> int:
+    @overload
+    def read(
+        self, table: str, *, sweeps: Sequence[int] | None = None, library: Literal["polars"] = "polars"
+    ) -> "pl.DataFrame": ...
+
+    @overload
+    def read(
+        self, table: str, *, sweeps: Sequence[int] | None = None, library: Literal["polars", "pandas", "arrow"]
+    ) -> Any: ...
+
+    def read(
+        self,
+        table: str,
+        *,
+        sweeps: Sequence[int] | None = None,
+        library: Literal["polars", "pandas", "arrow"] = "polars",
+    ) -> Any:
+        """All rows of a table of the export, of these sweeps or of all, as a frame of this library: sent as Parquet.
+
+        `curves`, `alignment` and `alignment_final` are `metrics`, `traces` and `layer_summaries`. Undefined is null.
+        """
+        answer = BytesIO()
+        self.export(_VIEWS.get(table, table), answer, sweeps=sweeps)
+        answer.seek(0)
+        if library == "polars":
+            import polars as pl
+
+            return pl.read_parquet(answer)
+        from pyarrow import parquet
+
+        rows = parquet.read_table(answer)
+        return rows.to_pandas() if library == "pandas" else rows
+
+    def archive(self, sweep_id: int, to: Path | BinaryIO, *, snapshots: bool = False, told: Told | None = None) -> int:
         """A sweep that is over as one file, with the weights that were kept if asked for; returns bytes."""
         path, params = f"/sweeps/{sweep_id}/archive", {"snapshots": snapshots}
-        return self._save(self._http.build_request("GET", path, params=params, timeout=_PATIENT), to)
+        return self._save(self._http.build_request("GET", path, params=params, timeout=_PATIENT), to, told)
 
-    def import_archive(self, path: Path) -> dict[str, Any]:
+    def import_archive(self, path: Path, *, told: Told | None = None) -> dict[str, Any]:
         """Store an archived sweep; returns it, also where it was imported before."""
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             headers = {"Content-Type": "application/zip", "Content-Length": str(size)}
             request = self._http.build_request(
-                "POST", "/archives", content=_pieces(file), headers=headers, timeout=_PATIENT
+                "POST", "/archives", content=_pieces(file, told), headers=headers, timeout=_PATIENT
             )
             with self._answer(request) as response:
                 response.read()
@@ -80,9 +143,9 @@ class Transfers:
             raise ValueError(f"the answer has more than {max_rows:,} rows, or is too large: aggregate it in SQL")
         return pl.read_ipc_stream(answer.getvalue())
 
-    def _save(self, request: httpx.Request, to: Path | BinaryIO) -> int:
+    def _save(self, request: httpx.Request, to: Path | BinaryIO, told: Told | None) -> int:
         with self._answer(request) as response:
-            return _write(response, to)
+            return _write(response, to, told)
 
     @contextmanager
     def _answer(self, request: httpx.Request) -> Iterator[httpx.Response]:
@@ -111,19 +174,30 @@ class Transfers:
         return response
 
 
-def _write(response: httpx.Response, to: Path | BinaryIO) -> int:
+def _write(response: httpx.Response, to: Path | BinaryIO, told: Told | None = None) -> int:
     if not isinstance(to, Path):
-        return sum(to.write(piece) for piece in response.iter_raw(_PIECE_BYTES))
+        return _copy(response, to, told)
     unfinished = to.with_name(f"{to.name}.part")
     try:
         with unfinished.open("wb") as file:
-            size = sum(file.write(piece) for piece in response.iter_raw(_PIECE_BYTES))
+            size = _copy(response, file, told)
         unfinished.replace(to)
     finally:
         unfinished.unlink(missing_ok=True)
     return size
 
 
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
+def _copy(response: httpx.Response, to: BinaryIO, told: Told | None) -> int:
+    size = 0
+    for piece in response.iter_raw(_PIECE_BYTES):
+        size += to.write(piece)
+        if told:
+            told(size)
+    return size
+
+
+def _pieces(file: BinaryIO, told: Told | None) -> Iterator[bytes]:
     while piece := file.read(_PIECE_BYTES):
         yield piece
+        if told:
+            told(file.tell())

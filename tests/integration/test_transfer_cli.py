@@ -5,8 +5,10 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import polars as pl
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -59,6 +61,15 @@ def test_the_arrow_example_of_the_documentation_runs(sweep: int) -> None:
     names: dict[str, pa.Table] = {}
     exec(snippet, names)
     assert set(names["table"].column("sweep_id").to_pylist()) == {sweep}
+
+
+def test_the_frames_of_the_documentation_are_whole(sweep: int) -> None:
+    [snippet] = [code for code in snippets() if ".frame(" in code]
+    names: dict[str, Any] = {}
+    exec(snippet, names)
+    run("export", str(sweep), "--table", "traces", "-o", "traces.parquet")
+    assert names["alignment"].equals(pl.read_parquet("traces.parquet"))
+    assert names["trials"].num_rows == 8
 
 
 def test_exports_go_to_files_and_to_standard_output(sweep: int, tmp_path: Path) -> None:

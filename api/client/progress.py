@@ -1,0 +1,115 @@
+"""How far a sweep is, shown while it is looked at: a bar in terminals, a line that is rewritten in notebooks."""
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_OVER = ("succeeded", "failed", "cancelled")
+_WIDTH = 30
+Look = dict[str, Any]
+"""`id`, `trial_count`, `trials` by state, `steps_per_second`."""
+
+
+def shown(looks: Iterator[Look], *, console: "Console | None" = None, progress: bool | None = None) -> None:
+    """Look until there is nothing more to see. `progress`: always, never or (None) where somebody watches."""
+    from rich.console import Console
+
+    console = console or Console(stderr=True)
+    if progress is False:
+        for _ in looks:
+            pass
+    elif in_notebook():
+        _rewrite(looks)
+    elif console.is_terminal:
+        _draw(looks, console)
+    elif progress:
+        _tell(looks, console)
+    else:
+        for _ in looks:
+            pass
+
+
+def describe(sweep: Look) -> str:
+    """Counts by state and the pace."""
+    counts = " ".join(f"{state} {n}" for state, n in sorted(sweep["trials"].items()))
+    pace = sweep["steps_per_second"]
+    return f"{counts}, {pace:,.0f} steps/s" if pace else counts
+
+
+def bar(done: int, total: int, seconds: float) -> str:
+    """A bar of text, with the time that is left if trials go on to end as they did in these seconds."""
+    filled = _WIDTH if total == 0 else _WIDTH * done // total
+    left = f", {clock(seconds * (total - done) / done)} left" if 0 < done < total else ""
+    return f"[{'#' * filled}{'.' * (_WIDTH - filled)}] {done}/{total} trials, {clock(seconds)}{left}"
+
+
+def clock(seconds: float) -> str:
+    """1:02:03, or 2:03."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def in_notebook() -> bool:
+    """Whether a kernel runs this; IPython is there already then."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return hasattr(shell, "kernel")
+
+
+def _draw(looks: Iterator[Look], console: "Console") -> None:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("eta"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[told]}"),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = None
+        for sweep in looks:
+            if task is None:
+                task = progress.add_task(f"sweep {sweep['id']}", total=sweep["trial_count"], told="")
+            progress.update(task, completed=_done(sweep), told=describe(sweep))
+
+
+def _rewrite(looks: Iterator[Look]) -> None:
+    """Front ends of notebooks begin a line anew at a carriage return, and need no widgets for that."""
+    started, first, width = time.monotonic(), None, 0
+    for sweep in looks:
+        first = _done(sweep) if first is None else first
+        line = bar(_done(sweep) - first, sweep["trial_count"] - first, time.monotonic() - started)
+        sys.stderr.write(f"\rsweep {sweep['id']} {line}".ljust(width))
+        sys.stderr.flush()
+        width = max(width, len(line) + 20)
+    sys.stderr.write("\n")
+
+
+def _tell(looks: Iterator[Look], console: "Console") -> None:
+    """A line whenever something has changed, at most one a second."""
+    told, told_at = -1, 0.0
+    for sweep in looks:
+        done = _done(sweep)
+        if done != told and (time.monotonic() - told_at > 1 or done == sweep["trial_count"]):
+            told, told_at = done, time.monotonic()
+            line = f"sweep {sweep['id']}: {done}/{sweep['trial_count']} trials ({describe(sweep)})"
+            console.print(line, highlight=False, soft_wrap=True)
+
+
+def _done(sweep: Look) -> int:
+    return sum(n for state, n in sweep["trials"].items() if state in _OVER)

@@ -1,0 +1,96 @@
+"""The Python client by itself: what it imports, what it repeats, how progress looks."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from api.client import Client, ServerUnreachable, Sweep
+from api.client.progress import bar
+from api.client.transfer import FORMS, TABLES
+from services.transfer import exports, formats
+
+ANSWER = {
+    "id": 3,
+    "name": "a",
+    "state": "running",
+    "trial_count": 4,
+    "trials": {"running": 4},
+    "steps_per_second": None,
+}
+
+
+def client_of(handler: Callable[[httpx.Request], httpx.Response], monkeypatch: pytest.MonkeyPatch) -> Client:
+    """A client whose requests go to a function, and which does not pause between them."""
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    client = Client("http://test")
+    client._http = httpx.Client(base_url="http://test/api/v1", transport=httpx.MockTransport(handler))
+    return client
+
+
+def test_the_client_imports_nothing_heavy() -> None:
+    heavy = ("torch", "ray", "fastapi", "sqlalchemy", "polars", "pyarrow", "matplotlib", "numpy")
+    code = f"import sys, api.client; print(*(name for name in {heavy} if name in sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert ran.stdout.strip() == ""
+
+
+def test_a_sweep_is_what_was_answered_and_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    states = iter(["running", "running", "partial"])
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={**ANSWER, "state": next(states)})
+
+    sweep = client_of(answer, monkeypatch).sweep(3)
+    assert isinstance(sweep, Sweep)
+    assert sweep["id"] == sweep.id == 3
+    assert dict(sweep) == ANSWER
+    assert not sweep.over
+    assert sweep.wait() is sweep
+    assert (sweep.state, sweep.over) == ("partial", True)
+
+
+def test_waiting_ends_where_it_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = client_of(lambda _: httpx.Response(200, json=ANSWER), monkeypatch).sweep(3)
+    with pytest.raises(TimeoutError, match="sweep 3 is running"):
+        sweep.wait(timeout=timedelta(0))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "sent"),
+    [
+        (lambda client: client.sweep(1), httpx.ReadTimeout, 4),  # reading does nothing
+        (lambda client: client.submit({"name": "a"}), httpx.ReadTimeout, 4),  # under one key
+        (lambda client: client.add_webhook("http://a"), httpx.ReadTimeout, 1),  # there might be two then
+        (lambda client: client.add_webhook("http://a"), httpx.ConnectError, 4),  # it never arrived
+        (lambda client: client.create_token("a", owner="b", scopes=[]), httpx.RemoteProtocolError, 1),
+    ],
+)
+def test_what_might_be_done_twice_is_sent_once(
+    call: Callable[[Client], Any], error: type[httpx.TransportError], sent: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests: list[httpx.Request] = []
+
+    def fail(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        raise error("lost")
+
+    with pytest.raises(ServerUnreachable):
+        call(client_of(fail, monkeypatch))
+    assert len(requests) == sent
+    assert len({request.headers.get("Idempotency-Key") for request in requests}) == 1
+
+
+def test_the_bar_says_what_is_left() -> None:
+    assert bar(0, 4, 10) == f"[{'.' * 30}] 0/4 trials, 0:10"
+    assert bar(1, 4, 1200) == f"[{'#' * 7}{'.' * 23}] 1/4 trials, 20:00, 1:00:00 left"
+    assert bar(4, 4, 60) == f"[{'#' * 30}] 4/4 trials, 1:00"
+
+
+def test_the_client_knows_what_there_is_to_export() -> None:
+    assert exports.TABLES == TABLES
+    assert tuple(formats.Format) == FORMS

@@ -1,0 +1,101 @@
+"""The command line by itself: help and examples, specs to begin with, charts, completion, colours."""
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from api.cli.main import app
+from api.cli.naming import recipes_like, sweeps_like
+from api.cli.terminal import chart
+from api.client.specfile import read_spec
+from services.planning.expansion import count, parse
+from tests.ports import free_port
+
+
+def commands(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{path}{name} ")
+        else:
+            yield path + name, command
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_examples_that_are_right_usage(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for file in ("recipes/quickstart.yaml", "sweep.zip"):
+        Path(file).parent.mkdir(exist_ok=True)
+        Path(file).touch()
+    lines = [line[2:] for line in (COMMANDS[name].epilog or "").split("\n\n") if line.startswith("$ ")]
+    assert lines
+    for line in lines:
+        words = shlex.split(line.replace('psql "$(', "").replace(')"', ""))
+        arguments = words[words.index("alignsweep") + 1 :]
+        assert arguments[: len(name.split())] == name.split()
+        COMMANDS[name].make_context(name, arguments[len(name.split()) :])
+
+
+def test_help_shows_examples() -> None:
+    shown = CliRunner().invoke(app, ["cancel", "--help"], env={"COLUMNS": "120"}).output
+    assert "$ alignsweep cancel 12 --yes" in shown
+
+
+def test_a_new_spec_is_a_spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(app, ["new", "yes.yaml"]).exit_code == 0
+    spec = parse(read_spec(Path("yes.yaml")))
+    assert (spec.name, count(spec)) == ("yes", 15)
+    assert CliRunner().invoke(app, ["new", "yes.yaml"]).exit_code == 1
+    assert CliRunner().invoke(app, ["new", "yes.yaml", "--force"]).exit_code == 0
+    lines = Path("yes.yaml").read_text().splitlines()
+    every = "\n".join(line.replace("# ", "", 1) if line.lstrip().startswith("# ") else line for line in lines[4:])
+    parse(read_spec_text(every.replace("  train.lr: {log", "  train.momentum: {log"), tmp_path))
+
+
+def read_spec_text(text: str, folder: Path) -> object:
+    path = folder / "spec.yaml"
+    path.write_text(text)
+    return read_spec(path)
+
+
+def test_a_chart_puts_points_where_they_belong() -> None:
+    lines = chart("title", {"1": [(0, 0.0), (1000, 1.0)], "2": [(0, -1.0), (1000, -1.0)]}).splitlines()
+    assert lines[0] == "title"
+    assert lines[1].startswith(" 1.00 |")
+    assert lines[1].endswith("1")
+    assert lines[6].startswith("    0 |1---")
+    assert lines[11].startswith("-1.00 |2")
+    assert lines[11].endswith("2")
+    assert lines[12].endswith("step 1,000")
+
+
+def test_recipes_are_completed_and_sweeps_where_a_server_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [value for value, _ in recipes_like("p1")][:2] == ["P1", "P10"]
+    monkeypatch.setenv("ALIGNSWEEP_URL", f"http://127.0.0.1:{free_port()}")
+    assert sweeps_like("") == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "coloured"), [({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False)]
+)
+def test_colours_are_left_out_where_nobody_wants_them(variables: dict[str, str], coloured: bool) -> None:
+    code = "from api.cli.console import told\nwith told():\n    raise ValueError('no')"
+    environment = {name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "NO_COLOR")}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env={**environment, **variables}, capture_output=True, text=True, timeout=60
+    )
+    assert ("\x1b[31m" in ran.stderr) == coloured
+    assert "no" in ran.stderr
