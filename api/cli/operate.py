@@ -130,7 +130,8 @@ def _ask(question: str) -> None:
     if not sys.stdin.isatty():
         err.print(f"{question} Say --yes.", highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(WRONG_USAGE)
-    if not typer.confirm(question, err=True):
+    err.print(f"{question} [y/N] ", end="", highlight=False, markup=False, soft_wrap=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise typer.Exit(FAILED)
 
 

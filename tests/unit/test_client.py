@@ -4,13 +4,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from io import BytesIO
+from types import ModuleType
 from typing import Any
 
 import httpx
+import polars as pl
 import pytest
 
 from api.client import Client, ServerUnreachable, Sweep
-from api.client.progress import bar
+from api.client.progress import bar, shown
 from api.client.transfer import FORMS, TABLES
 from services.transfer import exports, formats
 
@@ -94,3 +97,39 @@ def test_the_bar_says_what_is_left() -> None:
 def test_the_client_knows_what_there_is_to_export() -> None:
     assert exports.TABLES == TABLES
     assert tuple(formats.Format) == FORMS
+
+
+def test_a_table_is_the_same_rows_in_every_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = pl.DataFrame({"trial_id": [1, 2, 2**62 + 1], "gradient_alignment": [0.5, None, -0.0], "rule": ["fa"] * 3})
+    file = BytesIO()
+    rows.write_parquet(file)
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(f"{request.url.path}?{request.url.params}")
+        return httpx.Response(200, stream=httpx.ByteStream(file.getvalue()))
+
+    client = client_of(answer, monkeypatch)
+    assert client.read("alignment", sweeps=[1, 2]).equals(rows)
+    assert asked == ["/api/v1/export/traces?format=parquet&sweep=1%2C2"]
+    assert client.read("trials", library="arrow").to_pylist() == rows.to_dicts()
+    pandas = pytest.importorskip("pandas")
+    frame = client.read("trials", library="pandas")
+    assert isinstance(frame, pandas.DataFrame)
+    assert frame["trial_id"].to_list() == rows["trial_id"].to_list()
+
+
+def test_a_notebook_has_one_line_that_is_written_anew(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Kernel:
+        kernel = object()
+
+    ipython = ModuleType("IPython")
+    ipython.get_ipython = Kernel  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    shown(iter([ANSWER, {**ANSWER, "trials": {"succeeded": 4}}]))
+    first, last = capsys.readouterr().err.lstrip("\r").split("\r")
+    assert first.startswith("sweep 3 [....")
+    assert "4/4 trials" in last
+    assert last.endswith("\n")

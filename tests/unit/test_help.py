@@ -99,3 +99,17 @@ def test_colours_are_left_out_where_nobody_wants_them(variables: dict[str, str],
     )
     assert ("\x1b[31m" in ran.stderr) == coloured
     assert "no" in ran.stderr
+
+
+@pytest.mark.parametrize(("answer", "code"), [(b"y\n", 0), (b"n\n", 1), (b"\n", 1)])
+def test_a_terminal_is_asked(answer: bytes, code: int) -> None:
+    ours, theirs = os.openpty()
+    try:
+        os.write(ours, answer)
+        script = "from api.cli.operate import _ask\nimport typer\ntyper.run(lambda: _ask('cancel sweep 1?'))"
+        ran = subprocess.run([sys.executable, "-c", script], stdin=theirs, capture_output=True, text=True, timeout=60)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert (ran.returncode, ran.stdout) == (code, "")
+    assert "cancel sweep 1? [y/N]" in ran.stderr
