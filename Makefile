@@ -7,7 +7,7 @@ PIP_FLAGS = --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-inde
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run up reproduce test model faults fuzz check format golden cookbook bench-engine bench-reading bench-service bench-sweeps bench-streaming bench-theory chaos clean
+.PHONY: help run up reproduce test model faults fuzz check format golden cookbook bench-engine bench-reading bench-service bench-sweeps bench-streaming bench-theory chaos docs docs-serve clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -45,7 +45,14 @@ format: $(VENV)/.installed-dev ## Format the code
 	$(BIN)/ruff check --fix .
 
 golden: $(VENV)/.installed-dev ## Renew the golden files of the public surfaces, after a change that is meant
-	@RENEW_GOLDEN=1 $(BIN)/python -m pytest tests/integration/test_schema.py tests/integration/test_sql_docs.py tests/integration/test_dashboard.py
+	@RENEW_GOLDEN=1 $(BIN)/python -m pytest tests/integration/test_schema.py tests/integration/test_sql_docs.py tests/integration/test_dashboard.py tests/unit/test_reference.py
+
+docs: $(VENV)/.installed-docs ## Build the documentation as a site into out/site; broken links are errors
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "out/site/index.html"
+
+docs-serve: $(VENV)/.installed-docs ## Show the site at http://127.0.0.1:PORT (8643), and again after each change
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --strict --dev-addr 127.0.0.1:$(or $(PORT),8643)
 
 cookbook: $(VENV)/.installed-dev ## Train the quickstart and write the answers of docs/cookbook.md anew
 	@$(BIN)/python -m tests.cookbook
@@ -95,4 +102,9 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
 	@# An oracle of the tests: its own dependencies (notebooks, plots) are not needed for that.
 	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps biotorch==0.0.16
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-docs: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing into $(VENV) with what builds the site (once) ..."
+	@$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[docs]'
 	@touch $@ $(VENV)/.installed

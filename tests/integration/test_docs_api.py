@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -14,17 +13,11 @@ from sqlalchemy.orm import Session
 from api.app import create_app
 from services import control
 from tests import queueing as q
+from tests.documents import ROOT, commands
 from tests.integration.test_api import settings as settings_of
 from tests.serving import served
 
-DOCUMENT = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
-
-
-def commands() -> list[tuple[str, str]]:
-    """Each command of the console blocks, with the output that is shown below it."""
-    blocks = "\n".join(re.findall(r"```console\n(.*?)```", DOCUMENT, re.DOTALL)).replace("\\\n", "")
-    found = re.split(r"^\$ ", blocks, flags=re.MULTILINE)[1:]
-    return [(command, output) for command, _, output in (entry.strip("\n").partition("\n") for entry in found)]
+DOCUMENT = (ROOT / "docs" / "api.md").read_text()
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
@@ -38,7 +31,7 @@ def test_the_examples_run(database_url: str, reader: str, session: Session, tmp_
         environment = {**os.environ, "ALIGNSWEEP_URL": url, "ALIGNSWEEP_HOME": str(tmp_path)}
         script = [f'alignsweep() {{ {sys.executable} -m api.cli.main "$@"; }}', f"API={url}/api/v1"]
         shown = []
-        for command, output in commands()[1:]:
+        for command, output in commands(DOCUMENT)[1:]:
             if "webhooks" in command and "DELETE" not in command:
                 command = command.replace("https://example.org", "http://127.0.0.1")
             script.append(f"echo '>>>'; {command} || {{ echo FAILED; exit 1; }}")
