@@ -170,7 +170,7 @@ def test_theory_is_drawn_over_its_simulation(page: Page, own_site: Site, engine:
         simulated, solved = lines[rule], lines[f"{rule} (theory)"]
         assert (solved["dash"], solved["colour"]) == ("dash", simulated["colour"])
         expected = own_site.rows(
-            "SELECT avg(test_loss) FROM v_curves JOIN v_trials USING (trial_id) "
+            "SELECT avg(v_curves.test_loss) FROM v_curves JOIN v_trials USING (trial_id) "
             f"WHERE model = 'theory' AND v_trials.rule = '{rule}' GROUP BY step ORDER BY step"
         )
         assert solved["y"] == [pytest.approx(row[0], rel=1e-9) for row in expected]
