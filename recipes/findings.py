@@ -48,6 +48,8 @@ class Finding:
     note: str | None = None
     """Why it is undecided, or what limits it."""
     of_all: bool = False
+    chance: float | None = None
+    """Of a mean so far on the other side or farther, were the claim just true."""
 
 
 def undecided(claim: str, why: str) -> Finding:
@@ -123,15 +125,21 @@ def weakest(claim: str, parts: Sequence[Finding], *, strength: Callable[[Finding
     """Every part holds, parts being claims of one kind. The one furthest from holding is told.
 
     Which that is goes by verdict, then by `strength`: where the interval begins unless given. No correction for the
-    number of parts is needed for the claim to hold (Berger 1982); that it fails is less certain: one of many parts may
-    fail by chance.
+    number of parts is needed for the claim to hold (Berger 1982). That it fails takes a part that fails by Bonferroni's
+    correction: one of many may fail by chance.
     """
     if not parts:
         return undecided(claim, "there is nothing to decide it by")
     strength = strength or _low
     worst = min(parts, key=lambda part: (_ORDER.index(part.verdict), strength(part)))
     note = f"the weakest of {len(parts)}: {worst.claim}"
+    if worst.verdict is Verdict.FAILS and not any(_fails_among(part, len(parts)) for part in parts):
+        worst = replace(worst, verdict=Verdict.UNDECIDED, note=f"alone it fails, but one of {len(parts)} may by chance")
     return replace(worst, claim=claim, note=f"{note}; {worst.note}" if worst.note else note)
+
+
+def _fails_among(part: Finding, parts: int) -> bool:
+    return part.verdict is Verdict.FAILS and (part.chance is None or part.chance * parts <= (1 - _LEVEL) / 2)
 
 
 def _low(finding: Finding) -> float:
@@ -168,6 +176,9 @@ def _mean(claim: str, values: Values, lower: float, upper: float, criterion: str
     mean = float(finite.mean())
     error = float(stats.t.ppf((1 + _LEVEL) / 2, len(finite) - 1) * finite.std(ddof=1) / math.sqrt(len(finite)))
     finding = _judged(claim, mean, mean - error, mean + error, lower, upper, criterion, len(finite), known)
+    beyond, scale = max(lower - mean, mean - upper), stats.t.ppf((1 + _LEVEL) / 2, len(finite) - 1)
+    if beyond > 0:
+        finding = replace(finding, chance=float(stats.t.sf(beyond * scale / error, len(finite) - 1)) if error else 0.0)
     return finding if len(finite) == len(values) else _with_note(finding, len(values) - len(finite))
 
 

@@ -107,3 +107,14 @@ def test_the_weakest_part_is_told() -> None:
     assert weakest("all", [strong, open_, fails]).verdict is Verdict.FAILS
     assert weakest("all", [strong, weak], strength=lambda part: -(part.high or 0)).statistic == strong.statistic
     assert weakest("all", []).verdict is Verdict.UNDECIDED
+
+
+def test_that_one_of_many_parts_fails_may_be_chance() -> None:
+    barely = mean_above("barely", TEN, 0.514)
+    assert barely.verdict is Verdict.FAILS
+    assert barely.chance == pytest.approx(stats.ttest_1samp(TEN, 0.514, alternative="less").pvalue)
+    assert weakest("all", [barely]).verdict is Verdict.FAILS
+    many = weakest("all", [barely, *[mean_above("fine", TEN, 0.4)] * 11])
+    assert (many.verdict, many.statistic) == (Verdict.UNDECIDED, barely.statistic)
+    assert "may by chance" in str(many.note)
+    assert weakest("all", [barely, *[mean_above("far", TEN, 0.6)] * 11]).verdict is Verdict.FAILS
