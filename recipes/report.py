@@ -21,16 +21,14 @@ from recipes.running import Reproduction
 _CLAIMS = {"paper": "The paper's experiments", "beyond": "Beyond the paper"}
 
 
-def write(reproductions: Sequence[Reproduction], size: Size, folder: Path, *, seconds: float) -> Path:
-    """Write `report.html`, `report.md`, `findings.json` and `figures/`; returns the path of the HTML.
-
-    `seconds`: what all of it took, waiting included.
-    """
+def write(reproductions: Sequence[Reproduction], size: Size, folder: Path) -> Path:
+    """Write `report.html`, `report.md`, `findings.json` and `figures/`; returns the path of the HTML."""
     figures = folder / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     for reproduction in reproductions:
         if reproduction.figure is not None:
             _save(reproduction.figure, figures / reproduction.recipe.id.lower())
+    sweeps = {source.id: source.worker_seconds for r in reproductions for source in r.sources.values()}
     content = {
         "reproductions": reproductions,
         "shelves": {
@@ -40,7 +38,7 @@ def write(reproductions: Sequence[Reproduction], size: Size, folder: Path, *, se
         },
         "counts": Counter(finding.verdict for r in reproductions for finding in r.findings),
         "size": size,
-        "seconds": seconds,
+        "trained": sum(seconds or 0 for seconds in sweeps.values()),
         "now": datetime.now(UTC),
     }
     environment = _environment(figures)

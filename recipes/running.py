@@ -17,6 +17,13 @@ from recipes.findings import Finding, Verdict, undecided
 _WHERE = """\
 SELECT count(*) AS attempts,
     extract(epoch FROM max(finished_at) - min(started_at))::double precision AS seconds,
+    (
+        SELECT extract(epoch FROM sum(ended - began))::double precision
+        FROM (
+            SELECT max(finished_at) AS ended, min(started_at) AS began
+            FROM v_attempts WHERE sweep_id = :sweep GROUP BY pack_id
+        ) AS packs
+    ) AS worker_seconds,
     string_agg(DISTINCT provenance ->> 'commit', ', ') AS commits,
     string_agg(DISTINCT provenance ->> 'cpu', ', ') AS cpus,
     string_agg(DISTINCT provenance ->> 'accelerator', ', ') AS accelerators,
@@ -46,6 +53,8 @@ class Source:
     trials: int
     seconds: float | None
     """From the first claim to the end."""
+    worker_seconds: float | None
+    """Summed over the packs it was trained in."""
     where: Mapping[str, Any]
 
 
@@ -123,6 +132,7 @@ def _source(client: Client, sweep: Sweep, id_: int) -> Source:
         state=answer["state"],
         trials=answer["trial_count"],
         seconds=where["seconds"],
+        worker_seconds=where["worker_seconds"],
         where=where,
     )
 

@@ -55,7 +55,7 @@ def reproduce(
         if not recipe:
             show(("id", "experiment"), [(each.id, each.title) for each in recipes.values()], output)
             return
-        wanted, of_size, started = list(chosen(recipe, recipes)), _size(size), time.monotonic()
+        wanted, of_size = list(chosen(recipe, recipes)), _size(size)
         where = Path(str(folder).replace("{size}", of_size))
         from recipes import report, running  # after the checks: they are slow to import
 
@@ -68,7 +68,7 @@ def reproduce(
             ids = running.submit(client, sweeps, fresh=fresh)
             _wait(client, ids)
             reproductions = [running.decide(client, each, of_size, recipes, ids) for each in wanted]
-        path = report.write(reproductions, of_size, where, seconds=time.monotonic() - started)
+        path = report.write(reproductions, of_size, where)
         _tell(reproductions, output)
         err.print(f"report: {path}", highlight=False)
 
