@@ -28,7 +28,7 @@ export class Chart {
     this.note = h("figcaption", { class: "chart-note" });
     this.legend = h("div", { class: "legend" });
     this.menu = this.#menu(title);
-    const head = h("div", { class: "chart-head" }, h("h3", { id: heading }, title), this.menu);
+    const head = h("div", { class: "chart-head" }, h("h2", { id: heading }, title), this.menu);
     this.element = h("figure", { class: "chart", "aria-labelledby": heading }, head, this.legend, this.plot, this.note);
     signal.addEventListener("abort", () => this.#drop());
   }

@@ -6,7 +6,7 @@ import { escaped } from "./heatmap.js";
 import { placeOf, stepAxis } from "./steps.js";
 
 /**
- * @typedef {{title: string, range?: [number, number], log?: boolean, lines: {series: number, line: import("../data/pool.js").Line}[]}} Panel
+ * @typedef {{title: string, range?: [number, number], log?: any, lines: {series: number, line: import("../data/pool.js").Line}[]}} Panel
  * @typedef {{label: string, colour: string, dash: string, theory: boolean}} Look
  * @typedef {{step: number, text: string, colour: string, panel: number, dash: string}} Mark a vertical line
  */
@@ -14,13 +14,18 @@ import { placeOf, stepAxis } from "./steps.js";
 const GAP = 0.06;
 const LEAST_RATIO = 10;
 
-/** What a logarithmic axis is. */
-export const logAxis = { type: "log", dtick: 1, exponentformat: "e" };
-
-/** Whether values are better seen on a logarithmic axis: all positive, over a decade at least. @param {(number | null)[]} values */
-export function wantsLog(values) {
+/** A logarithmic axis where values are better seen on one: all positive, over a decade at least. @param {(number | null)[]} values */
+export function logAxis(values) {
   const defined = values.filter((value) => value !== null);
-  return defined.length > 0 && Math.min(...defined) > 0 && Math.max(...defined) / Math.min(...defined) >= LEAST_RATIO;
+  const [least, most] = [Math.min(...defined), Math.max(...defined)];
+  if (defined.length === 0 || least <= 0 || most / least < LEAST_RATIO) return null;
+  return { type: "log", dtick: most / least < 10 * LEAST_RATIO ? "D2" : 1, exponentformat: "e" };
+}
+
+/** The range of an axis of cosines: all bands, but nothing that no cosine can be. @param {import("../data/pool.js").Line[]} lines */
+export function cosineRange(lines) {
+  const ends = lines.flatMap(({ mean, sd }) => mean.flatMap((value, i) => (value === null ? [] : [value - (sd[i] ?? 0), value + (sd[i] ?? 0)])));
+  return [Math.max(-1.02, Math.min(0, ...ends) - 0.03), Math.min(1.02, Math.max(0.1, ...ends) + 0.05)];
 }
 
 /**
@@ -74,7 +79,7 @@ function axes(panel, suffix, { row, column, rows, columns, below, scale, last, z
       domain: [Math.max(0, top - tall), top],
       anchor: `x${suffix}`,
       nticks: 6,
-      ...(panel.log ? logAxis : {}),
+      ...(panel.log ?? {}),
       ...(panel.range ? { range: panel.range } : {}),
     },
   };

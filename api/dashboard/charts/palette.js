@@ -2,6 +2,8 @@
 
 // Their yellow is left out: it has no contrast with white.
 const CATEGORIES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a6ff0", "#8c8c8c"];
+// The same, lighter: on a dark page they keep their contrast.
+const ON_DARK = ["#4aa3df", "#ef7d3c", "#2bbd90", "#dd9cc2", "#edb23c", "#86cbf0", "#a29bff", "#a8a8a8"];
 const VIRIDIS = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
 const DASHES = ["solid", "dash", "dot", "dashdot"];
 
@@ -18,7 +20,7 @@ export function looks(count, ordered, dark) {
     return Array.from({ length: count }, (_, i) => ({ colour: viridis(low + ((high - low) * i) / (count - 1)), dash: "solid" }));
   }
   return Array.from({ length: count }, (_, i) => ({
-    colour: CATEGORIES[i % CATEGORIES.length],
+    colour: (dark ? ON_DARK : CATEGORIES)[i % CATEGORIES.length],
     dash: DASHES[Math.floor(i / CATEGORIES.length) % DASHES.length],
   }));
 }

@@ -113,7 +113,8 @@ export class ParallelCoordinates {
     const ticks = scale.kind === "words" ? scale.words.slice(0, 20).map((text) => [heightOf(scale, text), text]) : [[0, number(scale.low, 3)], [1, number(scale.high, 3)]];
     const last = scale === this.scales.at(-1);
     pen.textAlign = last ? "right" : "left";
-    pen.lineWidth = 3;
+    pen.lineWidth = 5;
+    pen.lineJoin = "round";
     pen.strokeStyle = page.paper;
     for (const [height, text] of ticks) {
       const y = this.#y(height) + (scale.kind === "words" ? 4 : height === 0 ? 14 : -6);

@@ -1,13 +1,12 @@
 /** One outcome against another, a point per trial. */
 
-import { logAxis } from "./curves.js";
-
 /**
- * @param {{label: string, colour: string, points: any[]}[]} series points: trials as the API's list has them
- * @param {{x: {name: string, label: string}, y: {name: string, label: string, log?: boolean}, sql: string, note: string}} options
+ * @param {{label: string, colour: string, points: any[]}[]} given points: trials as the API's list has them
+ * @param {{x: {name: string, label: string}, y: {name: string, label: string, log?: any}, sql: string, note: string}} options
  * @returns {import("./chart.js").Drawing}
  */
-export function scatter(series, { x, y, sql, note }) {
+export function scatter(given, { x, y, sql, note }) {
+  const series = given.map((one) => ({ ...one, points: one.points.filter((trial) => trial[x.name] !== null && trial[y.name] !== null) }));
   const count = series.reduce((sum, { points }) => sum + points.length, 0);
   return {
     traces: series.map(({ label, colour, points }) => ({
@@ -23,7 +22,7 @@ export function scatter(series, { x, y, sql, note }) {
     layout: {
       height: 380,
       xaxis: { title: x.label },
-      yaxis: { title: y.label, ...(y.log ? logAxis : {}) },
+      yaxis: { title: y.label, ...(y.log ?? {}) },
     },
     note,
     summary: `${y.label} against ${x.label} of ${count} trials.`,

@@ -40,6 +40,7 @@ export function tabList(tabs, chosen, onChoose, panelId) {
         const own = button.id === `tab-${id}`;
         button.setAttribute("aria-selected", String(own));
         button.tabIndex = own ? 0 : -1;
+        if (own) button.scrollIntoView({ block: "nearest", inline: "nearest" });
       }
     },
   };

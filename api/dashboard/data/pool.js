@@ -1,6 +1,7 @@
 /**
  * Series for charts: groups pooled by an axis. Means and deviations are those over all trials of the pooled groups, put
- * together from n, mean and standard deviation of each: nothing is an average of averages.
+ * together from n, mean and standard deviation of each: nothing is an average of averages. A series in which nothing is
+ * defined has no lines.
  *
  * @typedef {import("./fold.js").Curve} Curve
  * @typedef {{layer: number, step: number[], n: number[], mean: (number | null)[], sd: (number | null)[]}} Line
@@ -33,7 +34,7 @@ export function seriesOf(curves, measure, by) {
   });
   const order = axes.find(({ name }) => name === by);
   if (order?.ordered) series.sort((a, b) => a.value - b.value);
-  return series.filter((one) => one.lines.size > 0);
+  return series.sort((a, b) => Number(a.theory) - Number(b.theory));
 }
 
 /** One line per layer that has any value. */

@@ -2,7 +2,7 @@
 
 import { json } from "../api.js";
 import { Chart, showLegend } from "../charts/chart.js";
-import { curves, wantsLog } from "../charts/curves.js";
+import { cosineRange, curves, logAxis } from "../charts/curves.js";
 import { table } from "../charts/heatmap.js";
 import { looks } from "../charts/palette.js";
 import { isDark } from "../charts/plotly.js";
@@ -84,7 +84,7 @@ function draw({ chart, controls, rows, state, sweeps }) {
   const series = sweeps.flatMap((sweep) =>
     seriesOf(chosen(sweep.curves, where), measure, by === "" ? ALL : by).map((one) => ({ ...one, label: labelOf(sweep, one, by, names.size === sweeps.length) })),
   );
-  const shown = series.slice(0, MOST_SERIES);
+  const shown = series.filter(({ lines: own }) => own.size > 0).slice(0, MOST_SERIES);
   const hidden = new Set(state.get("hide").split("|").filter(Boolean));
   const own = looks(shown.length, false, isDark());
   const entries = shown.map(({ label, theory }, i) => ({ label, theory, hidden: hidden.has(label), ...own[i] }));
@@ -92,9 +92,9 @@ function draw({ chart, controls, rows, state, sweeps }) {
   const layer = Number(state.get("layer"));
   const visible = shown.filter(({ label }) => !hidden.has(label));
   const lines = shown.flatMap((one, i) => (visible.includes(one) && one.lines.has(layer) ? [{ series: i, line: one.lines.get(layer) }] : []));
-  const log = measure.endsWith("loss") && wantsLog(lines.flatMap(({ line: { mean } }) => mean));
+  const log = measure.endsWith("loss") ? logAxis(lines.flatMap(({ line: { mean } }) => mean)) : null;
   chart.draw(JSON.stringify([location.search, isDark(), sweeps.map(({ id }) => id)]), () => ({
-    ...curves([{ title: MEASURES[measure] + (layered ? `, layer ${layer}` : ""), log, lines }], entries, { scale: state.get("scale"), bands: state.get("bands") === "yes" && lines.length <= 12, smooth: 1, columns: 1, panelHeight: 420 }),
+    ...curves([{ title: MEASURES[measure] + (layered ? `, layer ${layer}` : ""), log, range: measure.endsWith("alignment") ? cosineRange(lines.map(({ line: own }) => own)) : undefined, lines }], entries, { scale: state.get("scale"), bands: state.get("bands") === "yes" && lines.length <= 12, smooth: 1, columns: 1, panelHeight: 420 }),
     note: `Mean${state.get("bands") === "yes" ? " and standard deviation" : ""} over all trials of each series.${series.length > MOST_SERIES ? ` ${series.length - MOST_SERIES} more series are not shown.` : ""}`,
     sql: curvesSql({ sweeps: sweeps.map(({ id }) => id), view: layered ? "v_group_alignment_curves" : "v_group_curves", measures: [measure], by: by || null, where, layer: layered ? String(layer) : "" }),
     summary: `${MEASURES[measure]} against updates of ${lines.length} series from ${sweeps.length} sweeps.`,

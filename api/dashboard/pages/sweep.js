@@ -71,8 +71,13 @@ export default async function sweepPage({ place, id, signal, title }) {
     watch(view);
   } catch (error) {
     if (signal.aborted) return;
-    connection.addEventListener("restored", () => { fill(place); sweepPage({ place, id, signal, title }); }, { signal, once: true });
-    fill(place, failure(error));
+    const again = () => {
+      connection.removeEventListener("restored", again);
+      fill(place);
+      sweepPage({ place, id, signal, title });
+    };
+    connection.addEventListener("restored", again, { signal });
+    fill(place, failure(error, again));
   }
 }
 

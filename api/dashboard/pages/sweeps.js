@@ -103,7 +103,7 @@ function nothing(state) {
 
 function table(items, state, chosen, mark) {
   const columns = [
-    { key: "pick", label: "", cell: (sweep) => picker(sweep, chosen, mark) },
+    { key: "pick", label: h("span", { class: "unseen" }, "Compare"), cell: (sweep) => picker(sweep, chosen, mark) },
     { key: "name", label: "Name", sort: "name", cell: nameCell },
     { key: "state", label: "State", sort: "state", cell: (sweep) => badge(sweep.state) },
     { key: "progress", label: "Progress", cell: (sweep) => h("div", { class: "progress-cell" }, bar(sweep).element, h("span", { class: "count" }, doneOf(sweep))) },

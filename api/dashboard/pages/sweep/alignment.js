@@ -1,7 +1,7 @@
 /** Alignment, layer by layer: as a picture, and as curves. */
 
 import { Chart, showLegend } from "../../charts/chart.js";
-import { curves } from "../../charts/curves.js";
+import { cosineRange, curves } from "../../charts/curves.js";
 import { heatmap, table } from "../../charts/heatmap.js";
 import { isDark } from "../../charts/plotly.js";
 import { segments, select } from "../../components/fields.js";
@@ -72,8 +72,7 @@ function draw(charts, folded, view, zoom) {
 function lineDrawing(series, entries, { scale, bands, smooth, measure, sql, zoom, note, width }) {
   const layers = [...new Set(series.flatMap(({ lines }) => [...lines.keys()]))].sort((a, b) => a - b);
   const shown = series.map(({ label }) => entries.find((entry) => entry.label === label));
-  const values = series.flatMap(({ lines }) => [...lines.values()].flatMap(ends));
-  const range = [Math.max(-1.02, Math.min(0, ...values) - 0.03), Math.min(1.02, Math.max(0.1, ...values) + 0.05)];
+  const range = cosineRange(series.flatMap(({ lines }) => [...lines.values()]));
   const panels = layers.map((layer) => ({ title: `layer ${layer}`, range, lines: series.flatMap(({ lines }, i) => (lines.has(layer) ? [{ series: i, line: lines.get(layer) }] : [])) }));
   const columns = width < 560 ? 1 : Math.min(layers.length || 1, width < 900 ? 2 : layers.length === 4 ? 2 : 3);
   const drawn = curves(panels, shown, { scale, bands: bands && series.length * layers.length <= 60, smooth, columns, panelHeight: columns === 1 ? 230 : 260, zoom });
@@ -84,9 +83,4 @@ function lineDrawing(series, entries, { scale, bands, smooth, measure, sql, zoom
     summary: `Curves of ${MEASURES[measure]} against updates: ${series.length} series, ${layers.length} layers.`,
     table: () => table(series),
   };
-}
-
-/** Of each point, the lower and upper end of its band. */
-function ends({ mean, sd }) {
-  return mean.flatMap((value, i) => (value === null ? [] : [value - (sd[i] ?? 0), value + (sd[i] ?? 0)]));
 }

@@ -49,13 +49,14 @@ export function readCurves({ view, path, signal, place, show }) {
  */
 export function dressedSeries(curves, measure, { by, where, axes, hidden }) {
   const all = seriesOf(chosen(curves, where), measure, by);
-  const series = all.slice(0, MOST_SERIES);
+  const defined = all.filter(({ lines }) => lines.size > 0);
+  const series = defined.slice(0, MOST_SERIES);
   const bare = (label) => label.replace(/ \(theory\)$/, "");
-  const names = [...new Set(series.map(({ label }) => bare(label)))];
+  const names = [...new Set(all.map(({ label }) => bare(label)))];
   const ordered = axes.find(({ name }) => name === by)?.ordered ?? false;
   const own = looks(names.length, ordered, isDark());
   return {
-    left: all.length - series.length,
+    left: defined.length - series.length,
     series: series.filter(({ label }) => !hidden.has(label)),
     entries: series.map((one) => ({ label: one.label, theory: one.theory, hidden: hidden.has(one.label), ...own[names.indexOf(bare(one.label))], ...(one.theory ? { dash: "dash" } : {}) })),
   };

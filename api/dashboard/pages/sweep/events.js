@@ -19,10 +19,10 @@ const COLUMNS = [
 
 /** @param {HTMLElement} panel @param {import("../sweep.js").SweepView} view @param {AbortSignal} signal */
 export function eventsTab(panel, view, signal) {
-  const count = h("h3", {});
+  const count = h("h2", {});
   const live = h("div", { class: "told" });
   const before = h("div", {}, loading(6, "Loading events"));
-  panel.append(h("section", {}, count, live), h("section", {}, h("h3", {}, "From the beginning"), before));
+  panel.append(h("section", {}, count, live), h("section", {}, h("h2", {}, "From the beginning"), before));
   const show = framed(() => {
     setText(count, view.toldCount === 0 ? "Nothing has happened since this page was opened" : `${counted(view.toldCount, "event")} since this page was opened`);
     count.dataset.count = String(view.toldCount);

@@ -2,7 +2,7 @@
 
 import { askRows, pause, Problem } from "../../api.js";
 import { Chart, showLegend } from "../../charts/chart.js";
-import { curves, wantsLog } from "../../charts/curves.js";
+import { cosineRange, curves, logAxis } from "../../charts/curves.js";
 import { table } from "../../charts/heatmap.js";
 import { isDark } from "../../charts/plotly.js";
 import { check, segments } from "../../components/fields.js";
@@ -87,7 +87,7 @@ function draw(chart, folded, view, zoom, phases) {
 function panelsOf(measured, entries) {
   const panels = measured.map(({ title, log, series, measure }) => {
     const lines = series.map((one) => ({ series: entries.findIndex(({ label }) => label === one.label), line: one.lines.get(0) }));
-    return { title, log: log && wantsLog(lines.flatMap(({ line }) => line.mean)), lines, ...(measure.endsWith("accuracy") ? { range: [0, 1.02] } : {}) };
+    return { title, log: log ? logAxis(lines.flatMap(({ line }) => line.mean)) : null, lines, range: measure.endsWith("accuracy") ? [0, 1.02] : measure.endsWith("alignment") ? cosineRange(lines.map(({ line }) => line)) : undefined };
   });
   return { panels, series: measured.flatMap(({ series }) => series) };
 }

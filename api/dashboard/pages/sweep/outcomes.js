@@ -3,7 +3,7 @@
 import { page as readPage } from "../../api.js";
 import { filterText, read, scaleOf, written } from "../../charts/brushes.js";
 import { Chart, showLegend } from "../../charts/chart.js";
-import { wantsLog } from "../../charts/curves.js";
+import { logAxis } from "../../charts/curves.js";
 import { looks } from "../../charts/palette.js";
 import { ParallelCoordinates } from "../../charts/parallel.js";
 import { isDark } from "../../charts/plotly.js";
@@ -31,7 +31,7 @@ export function outcomesTab(panel, view, signal) {
   const onBrush = (name, brush) => state.set({ [BRUSH + name]: brush === null ? null : written(brush) });
   const parallel = new ParallelCoordinates({ onBrush, signal });
   const brushed = h("div", { class: "brushed" });
-  const heading = h("div", { class: "chart-head" }, h("h3", {}, "Parameters and outcomes"));
+  const heading = h("div", { class: "chart-head" }, h("h2", {}, "Parameters and outcomes"));
   const figure = h("figure", { class: "chart" }, heading, parallel.element, brushed);
   panel.append(controls, place);
   fill(place, loading(7, "Loading trials"));
@@ -83,7 +83,7 @@ function draw({ trials, view, controls, chart, parallel, brushed, onBrush, versi
   chart.draw(JSON.stringify([version, trials.length, location.search, isDark()]), () =>
     scatter(visible, {
       x: { name: x, label: OUTCOMES[x] },
-      y: { name: outcome, label: OUTCOMES[outcome], log: outcome.endsWith("loss") && wantsLog(trials.map((trial) => trial[outcome])) },
+      y: { name: outcome, label: OUTCOMES[outcome], log: outcome.endsWith("loss") ? logAxis(trials.map((trial) => trial[outcome])) : null },
       sql: outcomesSql({ sweep: sweep.id, columns: [x, outcome], where: selection.where }),
       note: `${more}A point is a trial: choose it to open it.`,
     }),

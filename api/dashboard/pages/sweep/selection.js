@@ -71,12 +71,13 @@ export function toggleHidden(state, label) {
 
 /** What is said below charts of pooled groups. @param {import("../../data/pool.js").Series[]} series @param {{smooth: number, bands: boolean, folded: any, left: number}} options */
 export function pooledNote(series, { smooth, bands, folded, left }) {
-  const trials = Math.max(0, ...series.flatMap(({ lines }) => [...lines.values()].map(({ n }) => Math.max(0, ...n))));
+  const counts = series.flatMap(({ lines }) => [...lines.values()].map(({ n }) => n));
+  const most = counts.map((n) => Math.max(0, ...n));
+  const [fewest, trials] = [Math.min(...most), Math.max(0, ...most)];
   const groups = Math.max(0, ...series.map((one) => one.groups));
-  const parts = [`Mean${bands ? " and standard deviation" : ""} over ${trials} ${trials === 1 ? "trial" : "trials"} at most`];
+  const parts = [`Mean${bands ? " and standard deviation" : ""} over ${fewest < trials ? `${fewest} to ` : ""}${trials} ${trials === 1 ? "trial" : "trials"}`];
   if (groups > 1) parts[0] += ` of ${groups} configurations, pooled`;
-  const least = Math.min(trials, ...series.flatMap(({ lines }) => [...lines.values()].map(({ n }) => Math.min(...n))));
-  if (least < trials) parts.push(`of ${least} where others have not come so far`);
+  if (counts.some((n, i) => Math.min(...n) < most[i])) parts.push("over fewer where some have not come so far");
   if (smooth > 1) parts.push(`smoothed by a running mean over ${smooth} trace points`);
   if (folded.sampled) parts.push(`${folded.shown.toLocaleString("en")} of ${folded.total.toLocaleString("en")} trace points shown`);
   if (left > 0) parts.push(`${left} more series are not shown: group by an axis, or choose fewer`);

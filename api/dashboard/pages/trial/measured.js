@@ -2,7 +2,7 @@
 
 import { json } from "../../api.js";
 import { Chart, showLegend } from "../../charts/chart.js";
-import { curves, wantsLog } from "../../charts/curves.js";
+import { curves, logAxis } from "../../charts/curves.js";
 import { table } from "../../charts/heatmap.js";
 import { looks } from "../../charts/palette.js";
 import { isDark } from "../../charts/plotly.js";
@@ -52,7 +52,7 @@ export class Measured {
     const lines = layers.map((layer, i) => ({ series: i, line: lineOf(this.trace.filter((point) => point.layer === layer), measure, layer) }));
     showLegend(this.layers.legend, own.map((look) => ({ ...look, hidden: false })), () => {});
     this.layers.draw(key, () => ({
-      ...curves([{ title: MEASURES[measure], lines, log: measure === "alignment_condition" && wantsLog(lines.flatMap(({ line }) => line.mean)) }], own, { scale, bands: false, smooth: 1, columns: 1, panelHeight: 280 }),
+      ...curves([{ title: MEASURES[measure], lines, log: measure === "alignment_condition" ? logAxis(lines.flatMap(({ line }) => line.mean)) : null }], own, { scale, bands: false, smooth: 1, columns: 1, panelHeight: 280 }),
       sql: traceSql(this.id),
       summary: `${MEASURES[measure]} of ${layers.length} layers against updates.`,
       table: () => table(lines.map(({ line }, i) => ({ label: own[i].label, lines: new Map([[layers[i], line]]) }))),
@@ -66,7 +66,7 @@ export class Measured {
     const entries = [];
     const drawn = all.map(([title, names]) => ({
       title: `${title}: ${names.map((name) => name.split("_")[0]).join(", ")}`,
-      log: title !== "accuracy" && wantsLog(names.flatMap((name) => this.metrics.map((row) => row[name]))),
+      log: title === "accuracy" ? null : logAxis(names.flatMap((name) => this.metrics.map((row) => row[name]))),
       lines: names.map((name, i) => ({ series: entries.push({ label: name.replaceAll("_", " "), theory: false, colour: own[i].colour, dash: i === 0 ? "solid" : "dash" }) - 1, line: lineOf(this.metrics, name, 0) })),
     }));
     return {
