@@ -35,6 +35,7 @@ def opened(page: Page, site: Site, path: str) -> None:
 
 
 @pytest.mark.skipif(find_spec("axe_playwright_python") is None, reason="axe-playwright-python is not installed")
+@pytest.mark.slow
 @pytest.mark.parametrize(("scheme", "rules"), [("light", {}), ("dark", {"runOnly": ["color-contrast"]})])
 def test_no_page_has_a_serious_violation(browser: Browser, site: Site, scheme: str, rules: dict[str, object]) -> None:
     axe = (files("axe_playwright_python") / "axe.min.js").read_text()

@@ -49,6 +49,7 @@ def client(stack: Stack) -> Iterator[Client]:
         yield client
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_nothing(stack: Stack, client: Client) -> None:
     sweep = client.submit(SWEEP)
     wait_for(lambda: recorded(client, sweep["id"]) > 0)

@@ -39,6 +39,7 @@ def test_a_dispatcher_stopped_past_its_lease_comes_back_to_nothing(service: Serv
     assert service.value("SELECT reason FROM packs WHERE id = %(pack)s", pack=pack) == "lease_expired"
 
 
+@pytest.mark.slow
 def test_a_dispatcher_stopped_within_a_transaction_is_rescued_from(service: Service, undisturbed: int) -> None:
     service.restart(service.second, "record.before_commit=stop@3")
     service.wait_for(lambda: service.is_present(service.second))

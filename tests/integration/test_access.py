@@ -50,7 +50,7 @@ class Route:
         return (
             self.path.replace("{sweep_id}", str(sweep_id))
             .replace("{trial_id}", str(trial_id))
-            .replace("{name:path}", "{name}")
+            .replace("{name:path}", "main.js")
             .format(token_id=1, webhook_id=1, other_id=trial_id, table="trials", name="swagger-ui.css", number=1)
         )
 
