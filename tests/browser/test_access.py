@@ -4,7 +4,7 @@ from importlib.resources import files
 from importlib.util import find_spec
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from tests.browser.charts import chart
 from tests.browser.conftest import PATIENCE, Site
@@ -26,6 +26,9 @@ PAGES = {
     "/sweeps/none": "There is nothing here",
 }
 
+DESK = ViewportSize(width=1280, height=900)
+PHONE = ViewportSize(width=320, height=640)
+
 
 def opened(page: Page, site: Site, path: str) -> None:
     """The page, with what it is to show."""
@@ -34,40 +37,39 @@ def opened(page: Page, site: Site, path: str) -> None:
     expect(page.locator(".skeleton")).to_have_count(0)
 
 
-@pytest.mark.skipif(find_spec("axe_playwright_python") is None, reason="axe-playwright-python is not installed")
 @pytest.mark.slow
-@pytest.mark.parametrize(("scheme", "rules"), [("light", {}), ("dark", {"runOnly": ["color-contrast"]})])
-def test_no_page_has_a_serious_violation(browser: Browser, site: Site, scheme: str, rules: dict[str, object]) -> None:
-    axe = (files("axe_playwright_python") / "axe.min.js").read_text()
+def test_every_page_is_fit_for_all_in_light_and_dark_and_on_a_phone(browser: Browser, site: Site) -> None:
     # The script of axe comes from elsewhere than the policy of the pages admits.
-    context = browser.new_context(color_scheme=scheme, bypass_csp=True)
+    context = browser.new_context(viewport=DESK, color_scheme="light", bypass_csp=True)
     context.set_default_timeout(PATIENCE)
+    page = context.new_page()
     found = []
     for path in PAGES:
-        page = context.new_page()
         opened(page, site, path)
-        page.evaluate(axe)
-        violations = page.evaluate(
-            "rules => axe.run({resultTypes: ['violations'], ...rules}).then(found => found.violations)", rules
-        )
-        found += [
-            (path, violation["id"], [node["html"][:200] for node in violation["nodes"]][:3])
-            for violation in violations
-            if violation["impact"] in ("serious", "critical")
-        ]
-        page.close()
+        found += [(path, *violation) for violation in violations(page)]
+        page.emulate_media(color_scheme="dark")
+        found += [(path, "dark", *violation) for violation in violations(page, "color-contrast")]
+        page.emulate_media(color_scheme="light")
+        page.set_viewport_size(PHONE)
+        if (width := page.evaluate("document.documentElement.scrollWidth")) > PHONE["width"]:
+            found.append((path, f"{width} pixels wide on a phone"))
+        page.set_viewport_size(DESK)
     context.close()
     assert found == []
 
 
-def test_nothing_is_wider_than_a_phone(browser: Browser, site: Site) -> None:
-    context = browser.new_context(viewport={"width": 320, "height": 640}, has_touch=True)
-    for path in PAGES:
-        page = context.new_page()
-        opened(page, site, path)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 320, path
-        page.close()
-    context.close()
+def violations(page: Page, *rules: str) -> list[tuple[str, list[str]]]:
+    """Of these rules of axe-core, or of all, those that are broken in a serious way, with some places."""
+    if find_spec("axe_playwright_python") is None:
+        pytest.skip("axe-playwright-python is not installed")
+    page.evaluate((files("axe_playwright_python") / "axe.min.js").read_text())
+    options = {"resultTypes": ["violations"], **({"runOnly": rules} if rules else {})}
+    broken = page.evaluate("options => axe.run(options).then(found => found.violations)", options)
+    return [
+        (rule["id"], [node["html"][:200] for node in rule["nodes"]][:3])
+        for rule in broken
+        if rule["impact"] in ("serious", "critical")
+    ]
 
 
 def test_all_is_reached_by_keyboard(page: Page, site: Site) -> None:

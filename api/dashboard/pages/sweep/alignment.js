@@ -60,7 +60,7 @@ function draw(charts, folded, view, zoom) {
   const layer = state.get("layer");
   const { series: all, entries, left } = dressedSeries(folded.curves, measure, selection);
   const series = layer === "" ? all : all.map((one) => ({ ...one, lines: new Map([...one.lines].filter(([own]) => String(own) === layer)) }));
-  const key = JSON.stringify([folded.version, location.search, isDark(), zoom]);
+  const key = JSON.stringify([folded.version, location.search, isDark(), zoom, columnsFor(charts.lines.element.clientWidth, 9)]);
   const sql = curvesSql({ sweeps: [sweep.id], view: "v_group_alignment_curves", measures: [measure], by: selection.by, where: selection.where, layer });
   const note = pooledNote(series, { ...selection, folded, left });
   const undefinedNote = series.every(({ lines }) => lines.size === 0) ? `There is no ${MEASURES[measure]} here: backpropagation has none, and weights of layer 1 have no feedback to align with. ` : "";
@@ -74,7 +74,7 @@ function lineDrawing(series, entries, { scale, bands, smooth, measure, sql, zoom
   const shown = series.map(({ label }) => entries.find((entry) => entry.label === label));
   const range = cosineRange(series.flatMap(({ lines }) => [...lines.values()]));
   const panels = layers.map((layer) => ({ title: `layer ${layer}`, range, lines: series.flatMap(({ lines }, i) => (lines.has(layer) ? [{ series: i, line: lines.get(layer) }] : [])) }));
-  const columns = width < 560 ? 1 : Math.min(layers.length || 1, width < 900 ? 2 : layers.length === 4 ? 2 : 3);
+  const columns = columnsFor(width, layers.length);
   const drawn = curves(panels, shown, { scale, bands: bands && series.length * layers.length <= 60, smooth, columns, panelHeight: columns === 1 ? 230 : 260, zoom });
   return {
     ...drawn,
@@ -83,4 +83,10 @@ function lineDrawing(series, entries, { scale, bands, smooth, measure, sql, zoom
     summary: `Curves of ${MEASURES[measure]} against updates: ${series.length} series, ${layers.length} layers.`,
     table: () => table(series),
   };
+}
+
+/** Panels side by side. @param {number} width in pixels @param {number} layers */
+function columnsFor(width, layers) {
+  if (width < 560) return 1;
+  return Math.min(Math.max(1, layers), width < 900 || layers === 4 ? 2 : 3);
 }

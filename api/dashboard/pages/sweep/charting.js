@@ -7,7 +7,7 @@ import { chosen } from "../../data/axes.js";
 import { seriesOf } from "../../data/pool.js";
 import { poll } from "../../data/polling.js";
 import { pointsFor, Source } from "../../data/source.js";
-import { fill } from "../../dom.js";
+import { fill, settled } from "../../dom.js";
 import { MOST_SERIES } from "./selection.js";
 
 const LEAST_MILLISECONDS = 4000;
@@ -40,6 +40,7 @@ export function readCurves({ view, path, signal, place, show }) {
   const redraw = () => folded !== null && show(folded);
   view.state.addEventListener("change", redraw, { signal });
   document.addEventListener("theme", redraw, { signal });
+  window.addEventListener("resize", settled(200, redraw), { signal });
 }
 
 /**
