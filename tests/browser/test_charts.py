@@ -108,7 +108,9 @@ def test_data_and_pictures_can_be_kept(page: Page, site: Site, tmp_path: Path) -
 
 def test_brushing_is_a_filter_and_leads_to_its_trials(page: Page, site: Site) -> None:
     page.goto(f"{site.url}/sweeps/1?tab=outcomes")
+    chart(page, "Alignment and outcome at the end")
     canvas = page.locator("canvas.parallel[data-selected='12']")
+    canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
     assert box is not None
     x = box["x"] + box["width"] - 12  # the last axis: an outcome

@@ -48,14 +48,16 @@ export class Chart {
 
   async #paint(build) {
     try {
+      const drawing = build();
+      const { traces, layout, note = "", summary } = drawing;
+      this.drawing = drawing;
+      this.plot.style.height = `${layout.height}px`; // before there is anything to see, so that nothing moves then
       const library = await plotly();
+      if (this.drawing !== drawing) return;
       if (!this.element.isConnected) {
         this.key = null;
         return;
       }
-      this.drawing = build();
-      const { traces, layout, note = "", summary } = this.drawing;
-      this.plot.style.height = `${layout.height}px`;
       this.plot.setAttribute("aria-label", summary);
       this.plot.removeAttribute("aria-labelledby");
       await library.react(this.plot, traces, dressed(layout), { displayModeBar: false, responsive: true, doubleClick: "reset+autosize" });
