@@ -134,6 +134,7 @@ def test_a_sweep_is_retried_paused_and_cancelled(page: Page, own_site: Site, ses
     assert q.states(session) == {"cancelled": 1}
 
 
+@pytest.mark.slow
 def test_a_killed_server_comes_back_and_the_page_has_missed_nothing(
     page: Page, database_url: str, reader: str, session: Session, tmp_path: Path
 ) -> None:
