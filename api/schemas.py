@@ -217,11 +217,26 @@ class Rows(Answer):
 
 
 class Curves(Rows):
-    """A point is one step of one group."""
+    """A point is one step of one series: of a group, or of the groups that `by` pools."""
 
-    points_total: int = Field(description="Points that were measured.")
+    points_total: int = Field(description="Points that were measured, of the series shown.")
     points_shown: int = Field(description="Points in this answer.")
     sampled: bool = Field(description="Whether points were left out, because of `max_points`.")
+    series_total: int = Field(description="Series there are.")
+    series_shown: int = Field(description="Series in this answer: fewer because of `max_series`.")
+
+
+class Axis(Answer):
+    name: str = Field(description="Dotted path of the parameter.")
+    count: int = Field(description="How many values it has.")
+    values: list[Any] | None = Field(description="In order where they are numbers; null where there are above 100.")
+
+
+class Axes(Answer):
+    """What tells the groups of a sweep apart, the outermost axis first."""
+
+    items: list[Axis]
+    groups: int = Field(description="How many groups there are.")
 
 
 class QueueEntry(Answer):

@@ -53,6 +53,7 @@ _FINISH = """
 """
 _CLOSE = "UPDATE sweeps SET state = 'succeeded', started_at = now(), finished_at = now() WHERE id = :sweep"
 _PACK = 100
+_RECORDED = Script(chunks=8, points=8, layers=4, duration=timedelta(seconds=2))
 _STEPS_PER_POINT = 10
 
 
@@ -70,12 +71,17 @@ class Load:
         return self.groups * self.seeds
 
 
-def load(engine: Engine, load: Load, *, vacuum: bool = True) -> dict[str, Any]:
-    """Put the sweep into the database, as if it had been trained. Returns what it took."""
+def load(
+    engine: Engine, load: Load, *, vacuum: bool = True, grid: dict[str, list[Any]] | None = None
+) -> dict[str, Any]:
+    """Put the sweep into the database, as if it had been trained. Returns what it took.
+
+    `grid`: that of the groups, as many as the load has; else they differ by their rate.
+    """
     document = {
         "name": "reading",
         "base": {"model": {"hidden": [64] * (load.layers - 1)}},
-        "grid": {"train.lr": [0.001 + 1e-6 * n for n in range(load.groups)]},
+        "grid": grid or {"train.lr": [0.001 + 1e-6 * n for n in range(load.groups)]},
         "seeds": {"count": load.seeds},
     }
     with Session(engine) as session, session.begin():
@@ -225,7 +231,7 @@ def api_reads(url: str, folder: Path, sweep: Load, waiting: int, rate: int, seco
     with serve(url, folder) as (address, _):
         found["quiet"] = _at_rate(address, sweep, waiting, rate, seconds)
         with ThreadPoolExecutor(1) as aside:
-            recorded = aside.submit(together, 1, _record, url, folder, seconds + 10)
+            recorded = aside.submit(together, 1, record, url, folder, seconds + 10, _RECORDED)
             time.sleep(5)  # it has begun by now
             found["during ingest (target p99 150)"] = _at_rate(address, sweep, waiting, rate, seconds)
     return {**found, "rows/s recorded meanwhile": round(recorded.result()[0])}
@@ -258,10 +264,10 @@ def _at_rate(address: str, sweep: Load, waiting: int, rate: int, seconds: float)
     return {**_percentiles(times), "reads/s": round(len(times) / took)}
 
 
-def _record(_gate: object, url: str, folder: Path, seconds: float) -> float:
-    """A dispatcher in a process of its own, for so long. Returns rows per second."""
+def record(_gate: object, url: str, folder: Path, seconds: float, script: Script) -> float:
+    """A dispatcher with four simulated workers in a process of its own, for so long. Returns rows per second."""
     engine = make_dispatcher_engine(url, ttl=TTL)
-    executor = SimulatedExecutor(4, Script(chunks=8, points=8, layers=4, duration=timedelta(seconds=2)))
+    executor = SimulatedExecutor(4, script)
     dispatcher = Dispatcher(engine=engine, executor=executor, store=Store(str(folder / "store")), ttl=TTL)
     started = time.perf_counter()
     while (took := time.perf_counter() - started) < seconds:
@@ -306,7 +312,7 @@ def main() -> None:
         submit(url, groups=1000, seeds=100, hidden=OF_64)
         analyze(url)
         started = time.perf_counter()
-        while _roll_up(engine):
+        while roll_up(engine):
             pass
         result["load"]["curves kept, s"] = round(time.perf_counter() - started, 1)
         result["sizes"] = sizes(url)
@@ -325,7 +331,8 @@ def main() -> None:
         options.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def _roll_up(engine: Engine) -> bool:
+def roll_up(engine: Engine) -> bool:
+    """Keep the curves of one more group. False: all are kept."""
     with Session(engine) as session, session.begin():
         return roll_up_next(session)
 

@@ -11,7 +11,8 @@ from api.deps import CursorId, Id, IdempotencyKey, Limit, Transaction, cut
 from api.errors import DOCUMENTED
 from api.etags import etag, expected_versions, matches
 from api.lists import SweepQuery, TrialQuery, sweep_page, trial_page
-from services import control, editing, results, sweeps
+from api.selection import Selected
+from services import control, editing, groups, results, sweeps
 from services import curves as read_curves
 from services.domain.spec import SweepSpec
 from services.planning import plan
@@ -36,7 +37,7 @@ _EDIT_REFUSALS: dict[int | str, dict[str, Any]] = {
 
 MaxPoints = Annotated[
     int | None,
-    Query(ge=2, le=100_000, description="At most so many steps of each group, the first and the last among them."),
+    Query(ge=2, le=100_000, description="At most so many steps of each series, the first and the last among them."),
 ]
 
 
@@ -199,13 +200,21 @@ def stats(sweep_id: Id, session: Transaction) -> Response:
     return schemas.Rows(items=results.stats(session, sweep_id)).sent()
 
 
+@router.get("/{sweep_id}/axes", operation_id="get_sweep_axes")
+def axes(sweep_id: Id, session: Transaction) -> schemas.Axes:
+    """The axes on which the groups of a sweep differ, and their values."""
+    return schemas.Axes.model_validate(groups.axes(session, sweep_id))
+
+
 @router.get("/{sweep_id}/alignment", operation_id="get_sweep_alignment", response_model=schemas.Curves)
-def alignment(sweep_id: Id, session: Transaction, max_points: MaxPoints = None) -> Response:
-    """Alignment by group, step and layer: n, mean, standard deviation over seeds."""
-    return schemas.Curves.model_validate(read_curves.alignment(session, sweep_id, max_points=max_points)).sent()
+def alignment(sweep_id: Id, session: Transaction, selection: Selected, max_points: MaxPoints = None) -> Response:
+    """Alignment by group, step and layer: n, mean, standard deviation over seeds; or by series, over their trials."""
+    found = read_curves.alignment(session, sweep_id, max_points=max_points, selection=selection)
+    return schemas.Curves.model_validate(found).sent()
 
 
 @router.get("/{sweep_id}/curves", operation_id="get_sweep_curves", response_model=schemas.Curves)
-def curves(sweep_id: Id, session: Transaction, max_points: MaxPoints = None) -> Response:
-    """Losses and accuracies by group and step: n, mean, standard deviation over seeds."""
-    return schemas.Curves.model_validate(read_curves.curves(session, sweep_id, max_points=max_points)).sent()
+def curves(sweep_id: Id, session: Transaction, selection: Selected, max_points: MaxPoints = None) -> Response:
+    """Losses and accuracies by group and step: n, mean, standard deviation over seeds; or by series."""
+    found = read_curves.curves(session, sweep_id, max_points=max_points, selection=selection)
+    return schemas.Curves.model_validate(found).sent()
