@@ -94,11 +94,12 @@ export async function askRows(sql, options) {
   return rows.map((row) => Object.fromEntries(columns.map((name, i) => [name, row[i]])));
 }
 
-/** @param {string} path @param {Record<string, any>} [query] */
+/** @param {string} path @param {Record<string, any>} [query] what is empty is left out; lists are not */
 export function url(path, query = {}) {
   const parameters = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {
-    if (value !== null && value !== undefined && value !== "") parameters.set(name, String(value));
+    if (Array.isArray(value)) parameters.set(name, value.join(","));
+    else if (value !== null && value !== undefined && value !== "") parameters.set(name, String(value));
   }
   const text = parameters.toString();
   return `${ROOT}${path}${text && `?${text}`}`;

@@ -137,7 +137,7 @@ def test_selecting_by_keyboard(page: Page, site: Site) -> None:
     expect(page.locator(".filter-text")).to_have_text("rule.name = dfa")
     page.get_by_label("lr: at least").fill("0.002")
     page.get_by_label("lr: at least").press("Enter")
-    expect(page.locator(".filter-text")).to_have_text("train.lr >= 0.002 and rule.name = dfa")
+    expect(page.locator(".filter-text")).to_have_text("rule.name = dfa and train.lr >= 0.002")
     expect(page.get_by_role("link", name="Show 2 trials")).to_be_visible()
 
 

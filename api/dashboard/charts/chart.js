@@ -31,6 +31,7 @@ export class Chart {
     const head = h("div", { class: "chart-head" }, h("h2", { id: heading }, title), this.menu);
     this.element = h("figure", { class: "chart", "aria-labelledby": heading }, head, this.legend, this.plot, this.note);
     signal.addEventListener("abort", () => this.#drop());
+    plotly().catch(() => {}); // the library comes while the data do; drawing tells where it does not
   }
 
   /**

@@ -1,12 +1,12 @@
 /** Curves against the updates, mean and standard deviation, in panels side by side or one above the other. */
 
-import { smoothed } from "../data/pool.js";
+import { smoothed } from "../data/series.js";
 import { faint } from "./palette.js";
 import { escaped } from "./heatmap.js";
 import { placeOf, stepAxis } from "./steps.js";
 
 /**
- * @typedef {{title: string, range?: [number, number], log?: any, lines: {series: number, line: import("../data/pool.js").Line}[]}} Panel
+ * @typedef {{title: string, range?: [number, number], log?: any, lines: {series: number, line: import("../data/series.js").Line}[]}} Panel
  * @typedef {{label: string, colour: string, dash: string, theory: boolean}} Look
  * @typedef {{step: number, text: string, colour: string, panel: number, dash: string}} Mark a vertical line
  */
@@ -22,7 +22,7 @@ export function logAxis(values) {
   return { type: "log", dtick: most / least < 10 * LEAST_RATIO ? "D2" : 1, exponentformat: "e" };
 }
 
-/** The range of an axis of cosines: all bands, but nothing that no cosine can be. @param {import("../data/pool.js").Line[]} lines */
+/** The range of an axis of cosines: all bands, but nothing that no cosine can be. @param {import("../data/series.js").Line[]} lines */
 export function cosineRange(lines) {
   const ends = lines.flatMap(({ mean, sd }) => mean.flatMap((value, i) => (value === null ? [] : [value - (sd[i] ?? 0), value + (sd[i] ?? 0)])));
   return [Math.max(-1.02, Math.min(0, ...ends) - 0.03), Math.min(1.02, Math.max(0.1, ...ends) + 0.05)];

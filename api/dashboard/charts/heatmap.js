@@ -7,7 +7,7 @@ import { placeOf, stepAxis } from "./steps.js";
 const ROW_PIXELS = 22;
 
 /**
- * @param {import("../data/pool.js").Series[]} series
+ * @param {import("../data/series.js").Series[]} series
  * @param {{scale: string, measure: string, measureName: string, sql: string, zoom?: [number, number], width: number}} options
  * @returns {import("./chart.js").Drawing}
  */
@@ -78,7 +78,7 @@ export function escaped(text) {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
 
-/** Lines of series as rows. @param {import("../data/pool.js").Series[]} series */
+/** Lines of series as rows. @param {import("../data/series.js").Series[]} series */
 export function table(series) {
   const rows = series.flatMap(({ label, lines }) =>
     [...lines.values()].flatMap(({ layer, step, n, mean, sd }) => step.map((at, i) => [label, layer || null, at, n[i], mean[i], sd[i]])),

@@ -1,4 +1,4 @@
-/** The plotting library: loaded when the first chart is drawn, dressed as the rest of the page. */
+/** The plotting library, loaded when the first chart is made, dressed as the rest of the page. */
 
 let loading = null;
 

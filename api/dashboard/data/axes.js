@@ -1,27 +1,32 @@
 /** The axes of a sweep, and which of its groups are meant: chosen by value, told apart, named. */
 
+import { json } from "../api.js";
 import { setting } from "../format.js";
 
-/** @typedef {{name: string, values: any[], ordered: boolean}} Axis `ordered`: its values are numbers, and sorted */
+/**
+ * @typedef {{name: string, count: number, values: any[], ordered: boolean}} Axis `values`: none where there are very
+ *   many; `ordered`: they are numbers
+ */
 
-/** Axes on which the groups differ. @param {{varied: Record<string, any>}[]} groups @returns {Axis[]} */
-export function axesOf(groups) {
-  const found = new Map();
-  for (const { varied } of groups) {
-    for (const [name, value] of Object.entries(varied)) {
-      if (!found.has(name)) found.set(name, new Map());
-      found.get(name).set(JSON.stringify(value), value);
-    }
-  }
-  // A group that lacks an axis (of a branch) has there the value of the base.
-  return [...found]
-    .map(([name, values]) => axis(name, [...values.values()]))
-    .filter(({ values, name }) => values.length > 1 || groups.some(({ varied }) => !(name in varied)));
+/** The axes on which the groups of a sweep differ, and how many groups it has. @param {number} id @param {AbortSignal} signal @returns {Promise<{axes: Axis[], groups: number}>} */
+export async function readAxes(id, signal) {
+  const { items, groups } = await json(`/sweeps/${id}/axes`, { signal });
+  return { axes: items.map(({ name, count, values }) => ({ name, count, values: values ?? [], ordered: isOrdered(values ?? []) })), groups };
 }
 
-function axis(name, values) {
-  const ordered = values.every((value) => typeof value === "number");
-  return { name, values: ordered ? values.sort((a, b) => a - b) : values, ordered };
+/** Axes of several sweeps: those on which their groups, taken together, differ. @param {Axis[][]} sweeps @returns {Axis[]} */
+export function sharedAxes(sweeps) {
+  const names = [...new Set(sweeps.flatMap((axes) => axes.map(({ name }) => name)))];
+  return names.map((name) => {
+    const values = sweeps.flatMap((axes) => axes.find((axis) => axis.name === name)?.values ?? []);
+    const apart = [...new Map(values.map((value) => [JSON.stringify(value), value])).values()];
+    const ordered = isOrdered(apart);
+    return { name, count: apart.length, values: ordered ? apart.sort((a, b) => a - b) : apart, ordered };
+  });
+}
+
+function isOrdered(values) {
+  return values.every((value) => typeof value === "number");
 }
 
 /** The short name of an axis: its last word, where that tells it apart. @param {string} name @param {Axis[]} axes */

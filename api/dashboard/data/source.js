@@ -48,12 +48,3 @@ export class Source {
     return value;
   }
 }
-
-const ROWS = 60000;
-const LAYERS = 4;
-
-/** How many trace points of each group are asked for: fewer where there are many groups. @param {any} sweep */
-export function pointsFor(sweep) {
-  const groups = Math.max(1, sweep.trial_count / Math.max(1, sweep.spec.seeds?.count ?? 1));
-  return Math.round(Math.min(120, Math.max(6, ROWS / (groups * LAYERS))));
-}

@@ -72,7 +72,7 @@ export function outcomesSql({ sweep, columns, where }) {
 FROM v_trials
 WHERE sweep_id = ${sweep} AND state = 'succeeded'${conditions(where, "varied")}
 ORDER BY position
-LIMIT 1000`;
+LIMIT 10000`;
 }
 
 /** @param {number} sweep */

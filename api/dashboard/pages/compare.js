@@ -9,9 +9,9 @@ import { isDark } from "../charts/plotly.js";
 import { check, line, segments, select } from "../components/fields.js";
 import { empty, failure, loading } from "../components/states.js";
 import { dataTable } from "../components/table.js";
-import { axesOf, chosen, shortName } from "../data/axes.js";
-import { seriesOf } from "../data/pool.js";
-import { pointsFor, Source } from "../data/source.js";
+import { readAxes, sharedAxes, shortName } from "../data/axes.js";
+import { ALL, question, seriesOf } from "../data/series.js";
+import { Source } from "../data/source.js";
 import { curvesSql } from "../data/sql.js";
 import { fill, h } from "../dom.js";
 import { setting, spread, whole } from "../format.js";
@@ -19,10 +19,9 @@ import { ViewState } from "../state.js";
 import { toggleHidden } from "./sweep/selection.js";
 
 const MEASURES = { gradient_alignment: "gradient alignment", weight_alignment: "weight alignment", test_accuracy: "test accuracy", train_accuracy: "train accuracy", test_loss: "test loss", train_loss: "train loss" };
-/** An axis that no configuration has: all of a sweep in one. */
-const ALL = "-";
 const MOST_SWEEPS = 8;
 const MOST_SERIES = 24;
+const MOST_POINTS = 120;
 const DEFAULTS = { sweeps: "", measure: "gradient_alignment", by: "", scale: "log", layer: "0", bands: "yes", hide: "" };
 
 /** @param {import("../router.js").Visit} visit */
@@ -31,22 +30,28 @@ export default async function compare({ place, signal, title }) {
   const state = new ViewState(DEFAULTS);
   const body = h("div", {}, loading(7, "Loading sweeps"));
   place.append(h("div", { class: "page-head" }, h("h1", {}, "Compare sweeps")), chooser(state), body);
-  let loaded = { key: null, sweeps: [] };
+  const loaded = { sweeps: new Map(), key: "", curves: [] };
   const chart = new Chart({ title: "Curves", name: "compare", signal });
   const controls = h("form", { class: "controls", "aria-label": "What the chart shows", on: { submit: (event) => event.preventDefault() } });
   const rows = h("div", {});
   const show = async () => {
     const ids = idsOf(state);
-    const layered = state.get("layer") !== "0";
-    const key = JSON.stringify([ids, layered]);
     if (ids.length === 0) {
       fill(body, empty("No sweeps are chosen.", "Write their numbers above, or mark some in the ", h("a", { href: "/sweeps" }, "list of sweeps"), "."));
       return;
     }
     try {
-      if (key !== loaded.key) loaded = { key, sweeps: await Promise.all(ids.map((id) => load(id, layered, signal))) };
+      await Promise.all(ids.filter((id) => !loaded.sweeps.has(id)).map(async (id) => loaded.sweeps.set(id, await load(id, signal))));
+      const sweeps = ids.map((id) => loaded.sweeps.get(id));
+      const view = viewOf(state, sweeps);
+      const key = JSON.stringify([ids, view.layered, view.by, view.where]);
+      if (key !== loaded.key) {
+        const curves = await Promise.all(sweeps.map((sweep) => readCurves(sweep, view, signal)));
+        if (JSON.stringify(idsOf(state)) !== JSON.stringify(ids)) return; // others are wanted meanwhile
+        Object.assign(loaded, { key, curves });
+      }
       if (!chart.element.isConnected) fill(body, controls, chart.element, h("section", {}, h("h2", {}, "At the end of the curves"), rows));
-      draw({ chart, controls, rows, state, sweeps: loaded.sweeps });
+      draw({ chart, controls, rows, state, view, sweeps: sweeps.map((sweep, i) => ({ ...sweep, curves: loaded.curves[i] })) });
     } catch (error) {
       if (!signal.aborted) fill(body, failure(error, show));
     }
@@ -65,25 +70,31 @@ function idsOf(state) {
   return [...new Set(state.get("sweeps").split(",").map(Number))].filter((id) => id > 0).slice(0, MOST_SWEEPS);
 }
 
-async function load(id, layered, signal) {
-  const sweep = await json(`/sweeps/${id}`, { signal });
-  const folded = await new Source(`/sweeps/${id}/${layered ? "alignment" : "curves"}`, { max_points: pointsFor(sweep) }, "curves").read(signal);
-  return { id, name: sweep.name, curves: folded.curves, sampled: folded.sampled };
+async function load(id, signal) {
+  const [{ name }, { axes }] = await Promise.all([json(`/sweeps/${id}`, { signal }), readAxes(id, signal)]);
+  return { id, name, axes };
 }
 
-function draw({ chart, controls, rows, state, sweeps }) {
-  const all = sweeps.flatMap(({ curves: own }) => own);
-  const axes = axesOf(all);
+/** What the address asks for, of these sweeps. */
+function viewOf(state, sweeps) {
+  const axes = sharedAxes(sweeps.map((sweep) => sweep.axes));
   const layered = state.get("layer") !== "0";
   const measures = Object.keys(MEASURES).filter((name) => !layered || name.endsWith("alignment"));
   const measure = measures.includes(state.get("measure")) ? state.get("measure") : measures[0];
-  const by = axes.some(({ name }) => name === state.get("by")) ? state.get("by") : "";
-  showControls(controls, state, { axes, measures, measure, by, layers: layersOf(sweeps, layered) });
-  const where = state.under("where.");
+  const by = axes.some(({ name }) => name === state.get("by")) ? state.get("by") : ALL;
+  return { axes, layered, measures, measure, by, where: state.under("where.") };
+}
+
+async function readCurves({ id, axes }, { layered, by, where }, signal) {
+  const query = { ...question(axes, { by, where }), max_points: MOST_POINTS, max_series: MOST_SERIES };
+  return (await new Source(`/sweeps/${id}/${layered ? "alignment" : "curves"}`, query, "curves").read(signal)).curves;
+}
+
+function draw({ chart, controls, rows, state, view, sweeps }) {
+  const { layered, measure, by, where } = view;
+  showControls(controls, state, { ...view, layers: layersOf(sweeps, layered) });
   const names = new Set(sweeps.map(({ name }) => name));
-  const series = sweeps.flatMap((sweep) =>
-    seriesOf(chosen(sweep.curves, where), measure, by === "" ? ALL : by).map((one) => ({ ...one, label: labelOf(sweep, one, by, names.size === sweeps.length) })),
-  );
+  const series = sweeps.flatMap((sweep) => seriesOf(sweep.curves, measure, by, sweep.axes).map((one) => ({ ...one, label: labelOf(sweep, one, by, names.size === sweeps.length) })));
   const shown = series.filter(({ lines: own }) => own.size > 0).slice(0, MOST_SERIES);
   const hidden = new Set(state.get("hide").split("|").filter(Boolean));
   const own = looks(shown.length, false, isDark());
@@ -96,7 +107,7 @@ function draw({ chart, controls, rows, state, sweeps }) {
   chart.draw(JSON.stringify([location.search, isDark(), sweeps.map(({ id }) => id)]), () => ({
     ...curves([{ title: MEASURES[measure] + (layered ? `, layer ${layer}` : ""), log, range: measure.endsWith("alignment") ? cosineRange(lines.map(({ line: own }) => own)) : undefined, lines }], entries, { scale: state.get("scale"), bands: state.get("bands") === "yes" && lines.length <= 12, smooth: 1, columns: 1, panelHeight: 420 }),
     note: `Mean${state.get("bands") === "yes" ? " and standard deviation" : ""} over all trials of each series.${series.length > MOST_SERIES ? ` ${series.length - MOST_SERIES} more series are not shown.` : ""}`,
-    sql: curvesSql({ sweeps: sweeps.map(({ id }) => id), view: layered ? "v_group_alignment_curves" : "v_group_curves", measures: [measure], by: by || null, where, layer: layered ? String(layer) : "" }),
+    sql: curvesSql({ sweeps: sweeps.map(({ id }) => id), view: layered ? "v_group_alignment_curves" : "v_group_curves", measures: [measure], by, where, layer: layered ? String(layer) : "" }),
     summary: `${MEASURES[measure]} against updates of ${lines.length} series from ${sweeps.length} sweeps.`,
     table: () => table(visible),
   }));
@@ -105,7 +116,7 @@ function draw({ chart, controls, rows, state, sweeps }) {
 
 function labelOf(sweep, one, by, unique) {
   const name = unique ? sweep.name : `${sweep.name} ${sweep.id}`;
-  return by === "" ? `${name}${one.theory ? " (theory)" : ""}` : `${name}: ${one.label}`;
+  return by === ALL ? `${name}${one.theory ? " (theory)" : ""}` : `${name}: ${one.label}`;
 }
 
 function layersOf(sweeps, layered) {
@@ -113,17 +124,16 @@ function layersOf(sweeps, layered) {
   return [...new Set(found)].sort((a, b) => a - b);
 }
 
-function showControls(place, state, { axes, measures, measure, by, layers }) {
+function showControls(place, state, { axes, measures, measure, by, where, layers }) {
   const key = JSON.stringify([location.search, axes.map(({ name }) => name), layers]);
   if (place.dataset.key === key) return;
   place.dataset.key = key;
-  const where = state.under("where.");
   const many = axes.filter(({ name, values }) => name !== by && values.length > 1);
   fill(
     place,
     select("Measure", measures.map((value) => ({ value, label: MEASURES[value] })), measure, (value) => state.set({ measure: value })),
     select("Layer", [{ value: "0", label: "whole network" }, ...layers.map((layer) => ({ value: String(layer), label: String(layer) }))], state.get("layer"), (value) => state.set({ layer: value })),
-    select("Group by", [{ value: "", label: "sweep" }, ...axes.map(({ name }) => ({ value: name, label: `sweep and ${shortName(name, axes)}` }))], by, (value) => state.set({ by: value, hide: null })),
+    select("Group by", [{ value: "", label: "sweep" }, ...axes.map(({ name }) => ({ value: name, label: `sweep and ${shortName(name, axes)}` }))], by ?? "", (value) => state.set({ by: value, hide: null })),
     many.map(({ name, values }) => select(shortName(name, axes), [{ value: "", label: "all" }, ...values.map((value) => ({ value: JSON.stringify(value), label: setting(value) }))], where[name] ?? "", (value) => state.set({ [`where.${name}`]: value, hide: null }))),
     segments("Updates", [{ value: "log", label: "log" }, { value: "linear", label: "linear" }], state.get("scale"), (value) => state.set({ scale: value })),
     check("± sd", state.get("bands") === "yes", (value) => state.set({ bands: value ? "yes" : "no" })),

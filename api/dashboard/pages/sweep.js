@@ -5,6 +5,7 @@ import { connection } from "../connection.js";
 import { badge, liveProgress } from "../components/progress.js";
 import { failure, loading } from "../components/states.js";
 import { tabList } from "../components/tabs.js";
+import { readAxes } from "../data/axes.js";
 import { fill, framed, h, setText, uniqueId } from "../dom.js";
 import { follow } from "../events.js";
 import { age, moment } from "../format.js";
@@ -37,10 +38,13 @@ const DEFAULTS = { tab: "alignment", measure: "gradient_alignment", by: "*", sca
  * stream told, `progress`.
  */
 export class SweepView extends EventTarget {
-  /** @param {any} sweep @param {AbortSignal} signal */
-  constructor(sweep, signal) {
+  /** @param {any} sweep @param {{axes: import("../data/axes.js").Axis[], groups: number}} apart @param {AbortSignal} signal */
+  constructor(sweep, { axes, groups }, signal) {
     super();
     this.sweep = sweep;
+    /** What tells its groups apart, and how many there are. */
+    this.axes = axes;
+    this.groups = groups;
     this.signal = signal;
     this.state = new ViewState(DEFAULTS);
     /** What the stream has told since the page was opened, the last first; bounded. @type {any[]} */
@@ -64,9 +68,9 @@ export default async function sweepPage({ place, id, signal, title }) {
   title(`Sweep ${id}`);
   place.append(loading(6, "Loading the sweep"));
   try {
-    const sweep = await json(`/sweeps/${id}`, { signal });
+    const [sweep, apart] = await Promise.all([json(`/sweeps/${id}`, { signal }), readAxes(id, signal)]);
     title(sweep.name);
-    const view = new SweepView(sweep, signal);
+    const view = new SweepView(sweep, apart, signal);
     fill(place, header(view), tabs(view));
     watch(view);
   } catch (error) {

@@ -34,20 +34,21 @@ export function alignmentTab(panel, view, signal) {
       fill(place, empty("Nothing was measured yet.", "Charts appear with the first trace points."));
       return;
     }
-    showControls(controls, view.state, folded.curves);
+    showControls(controls, view, folded.curves);
     if (!charts.map.element.isConnected) fill(place, charts.map.element, charts.lines.element);
     draw(charts, folded, view, zoom.now);
   };
   readCurves({ view, path: "alignment", signal, place, show });
 }
 
-function showControls(place, state, groups) {
-  const layers = [...new Set(groups.map(({ layer }) => layer))].sort((a, b) => a - b);
+function showControls(place, view, curves) {
+  const { state } = view;
+  const layers = [...new Set(curves.map(({ layer }) => layer))].sort((a, b) => a - b);
   const options = [{ value: "", label: "all" }, ...layers.map((layer) => ({ value: String(layer), label: String(layer) }))];
-  const key = JSON.stringify([layers, location.search, new Set(groups.map(({ key: hash }) => hash)).size]);
+  const key = JSON.stringify([layers, location.search]);
   if (place.dataset.key === key) return;
   place.dataset.key = key;
-  selectionControls(place, state, groups, [
+  selectionControls(place, state, view, [
     segments("Measure", [{ value: "gradient_alignment", label: "gradient" }, { value: "weight_alignment", label: "weight" }], state.get("measure"), (value) => state.set({ measure: value })),
     select("Layer", options, state.get("layer"), (value) => state.set({ layer: value })),
   ]);
@@ -56,7 +57,7 @@ function showControls(place, state, groups) {
 function draw(charts, folded, view, zoom) {
   const { state, sweep } = view;
   const measure = state.get("measure") in MEASURES ? state.get("measure") : "gradient_alignment";
-  const selection = selectionOf(state, folded.curves);
+  const selection = selectionOf(state, view);
   const layer = state.get("layer");
   const { series: all, entries, left } = dressedSeries(folded.curves, measure, selection);
   const series = layer === "" ? all : all.map((one) => ({ ...one, lines: new Map([...one.lines].filter(([own]) => String(own) === layer)) }));

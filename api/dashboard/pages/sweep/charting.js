@@ -3,53 +3,87 @@
 import { looks } from "../../charts/palette.js";
 import { isDark } from "../../charts/plotly.js";
 import { failure, loading } from "../../components/states.js";
-import { chosen } from "../../data/axes.js";
-import { seriesOf } from "../../data/pool.js";
+import { question, seriesOf } from "../../data/series.js";
 import { poll } from "../../data/polling.js";
-import { pointsFor, Source } from "../../data/source.js";
+import { Source } from "../../data/source.js";
 import { fill, settled } from "../../dom.js";
-import { MOST_SERIES } from "./selection.js";
+import { MOST_SERIES, selectionOf } from "./selection.js";
 
 const LEAST_MILLISECONDS = 4000;
 const PER_READING = 6;
+/** Series asked for where each configuration is one: some may have nothing to show. */
+const MOST_ASKED = 2 * MOST_SERIES;
+const POINTS = { most: 120, least: 20 };
+/** What the server is to read for one answer: points of groups, of trials while nothing is put together yet. */
+const READ = 200000;
 
 /**
- * Read curves until the tab is left. `show` is called with what is folded, when it has changed and when the view has.
- * @param {{view: any, path: string, signal: AbortSignal, place: Element, show: (folded: any) => void}} options
+ * Read curves until the tab is left, and anew when others are asked for. `show` is called with what is folded, when it
+ * has changed and when the view has.
+ * @param {{view: any, path: string, signal: AbortSignal, place: HTMLElement, show: (folded: any) => void}} options
  */
 export function readCurves({ view, path, signal, place, show }) {
-  const source = new Source(`/sweeps/${view.sweep.id}/${path}`, { max_points: pointsFor(view.sweep) }, "curves");
+  let source = null;
+  let leave = new AbortController();
   let folded = null;
+  let asked = "";
+  const isAsked = () => asked === JSON.stringify(curvesQuery(view));
   fill(place, loading(7, "Loading curves"));
   const read = async () => {
+    if (!isAsked()) {
+      const query = curvesQuery(view);
+      asked = JSON.stringify(query);
+      source = new Source(`/sweeps/${view.sweep.id}/${path}`, query, "curves");
+      leave = new AbortController();
+    }
+    const left = leave.signal;
     try {
-      const found = await source.read(signal);
+      const found = await source.read(AbortSignal.any([signal, left]));
       if (found !== null) {
         folded = { ...found, version: (folded?.version ?? 0) + 1 };
+        place.ariaBusy = "false";
         show(folded);
       }
     } catch (error) {
       signal.throwIfAborted();
+      if (left.aborted) return 0;
       if (folded === null) fill(place, failure(error, again));
       return view.over ? null : LEAST_MILLISECONDS;
     }
     return view.over ? null : Math.max(LEAST_MILLISECONDS, PER_READING * source.took);
   };
   const again = poll(read, signal);
+  const redraw = () => {
+    if (isAsked()) {
+      if (folded !== null) show(folded);
+      return;
+    }
+    place.ariaBusy = "true";
+    leave.abort();
+    again();
+  };
   view.addEventListener("changed", () => view.over && again(), { signal });
-  const redraw = () => folded !== null && show(folded);
   view.state.addEventListener("change", redraw, { signal });
   document.addEventListener("theme", redraw, { signal });
   window.addEventListener("resize", settled(200, redraw), { signal });
 }
 
+/** What is asked for: the series that the view shows, at so many points. @param {any} view */
+function curvesQuery(view) {
+  const selection = selectionOf(view.state, view);
+  const each = selection.by === "";
+  const read = view.over ? view.groups : view.sweep.trial_count;
+  const points = Math.min(POINTS.most, Math.max(POINTS.least, Math.round(READ / read)));
+  return { ...question(view.axes, selection), max_points: each && view.groups > MOST_SERIES ? POINTS.most / 2 : points, max_series: each ? MOST_ASKED : undefined };
+}
+
 /**
  * Series and what they look like; a theory has the colour of its simulation.
  * @param {import("../../data/fold.js").Curve[]} curves @param {string} measure
- * @param {{by: string, where: Record<string, string>, axes: any[], hidden: Set<string>}} selection
+ * @param {{by: string, axes: any[], hidden: Set<string>}} selection
  */
-export function dressedSeries(curves, measure, { by, where, axes, hidden }) {
-  const all = seriesOf(chosen(curves, where), measure, by);
+export function dressedSeries(curves, measure, { by, axes, hidden }) {
+  const all = seriesOf(curves, measure, by, axes);
   const defined = all.filter(({ lines }) => lines.size > 0);
   const series = defined.slice(0, MOST_SERIES);
   const bare = (label) => label.replace(/ \(theory\)$/, "");

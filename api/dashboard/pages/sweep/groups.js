@@ -3,7 +3,7 @@
 import { check } from "../../components/fields.js";
 import { empty, failure, loading } from "../../components/states.js";
 import { dataTable, sorted } from "../../components/table.js";
-import { axesOf, shortName } from "../../data/axes.js";
+import { shortName } from "../../data/axes.js";
 import { csvOf, download } from "../../data/csv.js";
 import { poll } from "../../data/polling.js";
 import { Source } from "../../data/source.js";
@@ -22,7 +22,7 @@ export function groupsTab(panel, view, signal) {
   let groups = null;
   let most = MOST_ROWS;
   const query = `/sql?${new URLSearchParams({ q: groupsSql(sweep.id) })}`;
-  const csv = h("button", { type: "button", disabled: true, on: { click: () => keep(sweep.id, groups, state) } }, "CSV");
+  const csv = h("button", { type: "button", disabled: true, on: { click: () => keep(view, groups) } }, "CSV");
   panel.append(
     h("div", { class: "controls" }, check("All parameters", state.get("all") === "yes", (value) => state.set({ all: value ? "yes" : "" })), h("div", { class: "actions push" }, csv, h("a", { class: "button", href: query }, "Query behind it"))),
     place,
@@ -34,7 +34,7 @@ export function groupsTab(panel, view, signal) {
       fill(place, empty("No trial has succeeded yet.", "Groups appear with their first trial that has."));
       return;
     }
-    const columns = columnsOf(groups, state.get("all") === "yes");
+    const columns = columnsOf(view.axes, groups, state.get("all") === "yes");
     const rows = sorted(groups, columns, state.get("sort"));
     const left = rows.length - most;
     fill(
@@ -61,8 +61,7 @@ export function groupsTab(panel, view, signal) {
   state.addEventListener("change", show, { signal });
 }
 
-function columnsOf(groups, all) {
-  const axes = axesOf(groups);
+function columnsOf(axes, groups, all) {
   const numeric = (name) => groups.every(({ varied }) => typeof (varied[name] ?? 0) === "number");
   const settings = all
     ? Object.keys(flat(groups[0].config)).map((name) => ({ key: name, label: name, cell: ({ config }) => setting(flat(config)[name]), value: ({ config }) => comparable(flat(config)[name]) }))
@@ -94,11 +93,10 @@ export function flat(value, prefix = "") {
   return found;
 }
 
-function keep(id, groups, state) {
-  const axes = axesOf(groups);
+function keep({ sweep: { id }, axes, state }, groups) {
   const names = Object.keys(METRICS).flatMap((name) => [`${name}_mean`, `${name}_sd`]);
   const layers = [...new Set(groups.flatMap((group) => group.layers.map(({ layer }) => layer)))];
-  const rows = sorted(groups, columnsOf(groups, false), state.get("sort")).map((group) => [
+  const rows = sorted(groups, columnsOf(axes, groups, false), state.get("sort")).map((group) => [
     ...axes.map(({ name }) => group.varied[name]),
     group.n,
     group.diverged,

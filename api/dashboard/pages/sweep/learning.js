@@ -41,18 +41,18 @@ export function learningTab(panel, view, signal) {
       fill(place, empty("Nothing was measured yet.", "Charts appear with the first trace points."));
       return;
     }
-    showControls(controls, view.state, folded.curves);
+    showControls(controls, view);
     if (!chart.element.isConnected) fill(place, chart.element);
     draw(chart, folded, view, zoom, phases);
   };
   readCurves({ view, path: "curves", signal, place, show });
 }
 
-function showControls(place, state, groups) {
-  const key = JSON.stringify([location.search, new Set(groups.map(({ key: hash }) => hash)).size]);
-  if (place.dataset.key === key) return;
-  place.dataset.key = key;
-  selectionControls(place, state, groups, [
+function showControls(place, view) {
+  const { state } = view;
+  if (place.dataset.key === location.search) return;
+  place.dataset.key = location.search;
+  selectionControls(place, state, view, [
     segments("Samples", [{ value: "", label: "test" }, { value: "train", label: "train" }], state.get("samples"), (value) => state.set({ samples: value })),
     check("Phases", state.get("phases") !== "no", (value) => state.set({ phases: value ? "" : "no" })),
   ]);
@@ -61,7 +61,7 @@ function showControls(place, state, groups) {
 function draw(chart, folded, view, zoom, phases) {
   const { state, sweep } = view;
   const samples = state.get("samples") === "train" ? "train" : "test";
-  const selection = selectionOf(state, folded.curves);
+  const selection = selectionOf(state, view);
   const measured = PANELS.map((panel) => {
     const measure = panel.measure.endsWith("alignment") ? panel.measure : `${samples}_${panel.measure}`;
     return { ...panel, measure, title: panel.measure.endsWith("alignment") ? panel.title : `${samples} ${panel.title}`, ...dressedSeries(folded.curves, measure, selection) };

@@ -1,6 +1,5 @@
 /** Outcomes of trials: one against another, and over all parameters at once. What is brushed is a filter of the API's lists. */
 
-import { page as readPage } from "../../api.js";
 import { filterText, read, scaleOf, written } from "../../charts/brushes.js";
 import { Chart, showLegend } from "../../charts/chart.js";
 import { logAxis } from "../../charts/curves.js";
@@ -13,14 +12,17 @@ import { empty, failure, loading } from "../../components/states.js";
 import { axisNames, chosen, shortName, valueName } from "../../data/axes.js";
 import { poll } from "../../data/polling.js";
 import { outcomesSql } from "../../data/sql.js";
+import { MOST_TRIALS, Succeeded } from "../../data/succeeded.js";
 import { fill, h } from "../../dom.js";
+import { whole } from "../../format.js";
 import { navigate } from "../../navigate.js";
 import { brushEditor } from "./brushing.js";
 import { controlBar, selectionControls, selectionOf, toggleHidden } from "./selection.js";
 
 const OUTCOMES = { test_accuracy: "test accuracy", train_accuracy: "train accuracy", test_loss: "test loss", train_loss: "train loss", gradient_alignment: "gradient alignment", weight_alignment: "weight alignment", generalisation_error: "generalisation error", steps: "updates" };
-const MOST = 1000;
 const BRUSH = "brush.";
+const MOST_POINTS = 2000;
+const EVERY_MILLISECONDS = 10000;
 
 /** @param {HTMLElement} panel @param {import("../sweep.js").SweepView} view @param {AbortSignal} signal */
 export function outcomesTab(panel, view, signal) {
@@ -35,8 +37,8 @@ export function outcomesTab(panel, view, signal) {
   const figure = h("figure", { class: "chart" }, heading, parallel.element, brushed);
   panel.append(controls, place);
   fill(place, loading(7, "Loading trials"));
+  const succeeded = new Succeeded(sweep.id, ["seed", "varied", ...Object.keys(OUTCOMES), ...axisNames(sweep)]);
   let trials = null;
-  let text = "";
   const show = () => {
     if (trials === null) return;
     if (trials.length === 0) {
@@ -44,48 +46,49 @@ export function outcomesTab(panel, view, signal) {
       return;
     }
     if (!figure.isConnected) fill(place, chart.element, figure);
-    draw({ trials, view, controls, chart, parallel, brushed, onBrush, version: text.length });
+    draw({ trials, view, controls, chart, parallel, brushed, onBrush });
+  };
+  const onPage = () => {
+    trials = succeeded.trials;
+    show();
   };
   const again = poll(async () => {
     try {
-      const names = [...new Set([...Object.keys(OUTCOMES), ...axisNames(sweep)])];
-      const fields = ["id", "seed", "varied", ...names].join(",");
-      const found = await readPage(`/sweeps/${sweep.id}/trials`, { state: "succeeded", fields, limit: MOST }, signal);
-      const now = JSON.stringify(found.items);
-      if (now !== text) {
-        text = now;
-        trials = found.items;
-        show();
-      }
-      return view.over ? null : 10000;
+      await succeeded.read(signal, onPage);
+      if (trials === null) onPage();
     } catch (error) {
       signal.throwIfAborted();
       if (trials === null) fill(place, failure(error, again));
-      return view.over ? null : 10000;
     }
+    return view.over ? null : EVERY_MILLISECONDS;
   }, signal);
   view.addEventListener("changed", () => view.over && again(), { signal });
   state.addEventListener("change", show, { signal });
   document.addEventListener("theme", show, { signal });
 }
 
-function draw({ trials, view, controls, chart, parallel, brushed, onBrush, version }) {
+function draw({ trials, view, controls, chart, parallel, brushed, onBrush }) {
   const { state, sweep } = view;
   const defined = Object.keys(OUTCOMES).filter((name) => trials.some((trial) => trial[name] !== null));
   const outcome = defined.includes(state.get("y")) ? state.get("y") : defined.find((name) => !name.endsWith("alignment"));
   const x = defined.includes(state.get("x")) ? state.get("x") : outcome;
-  showControls(controls, state, trials, defined, { x, y: outcome });
-  const selection = selectionOf(state, trials);
+  showControls(controls, view, defined, { x, y: outcome });
+  const selection = selectionOf(state, view);
   const { series, colours } = seriesOf(chosen(trials, selection.where), selection);
   showLegend(chart.legend, series.map(({ label, colour, hidden }) => ({ label, colour, dash: "dot-mark", hidden })), (label) => toggleHidden(state, label));
   const visible = series.filter(({ hidden }) => !hidden);
-  const more = (sweep.trials.succeeded ?? 0) > trials.length ? `The first ${trials.length.toLocaleString("en")} of ${sweep.trials.succeeded.toLocaleString("en")} trials that succeeded. ` : "";
-  chart.draw(JSON.stringify([version, trials.length, location.search, isDark()]), () =>
-    scatter(visible, {
+  const all = sweep.trials.succeeded ?? 0;
+  const points = visible.reduce((sum, one) => sum + one.points.length, 0);
+  chart.draw(JSON.stringify([trials.length, location.search, isDark()]), () =>
+    scatter(visible.map((one) => ({ ...one, points: thinned(one.points, points) })), {
       x: { name: x, label: OUTCOMES[x] },
       y: { name: outcome, label: OUTCOMES[outcome], log: outcome.endsWith("loss") ? logAxis(trials.map((trial) => trial[outcome])) : null },
       sql: outcomesSql({ sweep: sweep.id, columns: [x, outcome], where: selection.where }),
-      note: `${more}A point is a trial: choose it to open it.`,
+      note: [
+        all > MOST_TRIALS && trials.length >= MOST_TRIALS && `The last ${whole(trials.length)} of ${whole(all)} trials that succeeded.`,
+        points > MOST_POINTS && `About ${whole(MOST_POINTS)} of ${whole(points)} trials are shown as points, as many of each series as its share.`,
+        "A point is a trial: choose it to open it.",
+      ].filter(Boolean).join(" "),
     }),
   );
   showParallel({ trials: visible.flatMap(({ points }) => points), selection, defined, state, parallel, brushed, onBrush, colours, sweep, all: trials });
@@ -104,12 +107,19 @@ function showParallel({ trials, all, selection, defined, state, parallel, brushe
   brushEditor(brushed, { scales, brushes, trials, filter: filterText(brushes), sweepId: sweep.id, onBrush });
 }
 
-function showControls(place, state, trials, defined, { x, y }) {
-  const key = JSON.stringify([location.search, defined, new Set(trials.map(({ varied }) => JSON.stringify(varied))).size]);
+/** Points at equal distances in the list: so many in all, of a series its share. */
+function thinned(points, all) {
+  const step = Math.max(1, all / MOST_POINTS);
+  return Array.from({ length: Math.ceil(points.length / step) }, (_, i) => points[Math.floor(i * step)]);
+}
+
+function showControls(place, view, defined, { x, y }) {
+  const { state } = view;
+  const key = JSON.stringify([location.search, defined]);
   if (place.dataset.key === key) return;
   place.dataset.key = key;
   const options = defined.map((name) => ({ value: name, label: OUTCOMES[name] }));
-  selectionControls(place, state, trials, [
+  selectionControls(place, state, view, [
     select("Outcome", options, y, (value) => state.set({ y: value })),
     select("Against", options, x, (value) => state.set({ x: value })),
   ], { steps: false });

@@ -1,6 +1,6 @@
 /** Controls that the charts of a sweep share: what is grouped by, which groups, how steps are laid out. */
 
-import { axesOf, shortName } from "../../data/axes.js";
+import { shortName } from "../../data/axes.js";
 import { check, segments, select } from "../../components/fields.js";
 import { fill, h } from "../../dom.js";
 import { setting } from "../../format.js";
@@ -8,15 +8,18 @@ import { setting } from "../../format.js";
 const WHERE = "where.";
 export const MOST_SERIES = 24;
 
-/** What the address says of the selection. @param {import("../../state.js").ViewState} state @param {{varied: any}[]} groups */
-export function selectionOf(state, groups) {
-  const axes = axesOf(groups);
+/**
+ * What the address says of the selection.
+ * @param {import("../../state.js").ViewState} state @param {{axes: import("../../data/axes.js").Axis[], groups: number}} sweep
+ */
+export function selectionOf(state, { axes, groups }) {
   const asked = state.get("by");
   const by = asked === "*" ? defaultAxis(axes, groups) : axes.some(({ name }) => name === asked) ? asked : "";
+  const where = Object.entries(state.under(WHERE)).filter(([name]) => axes.some((axis) => axis.name === name));
   return {
     axes,
     by,
-    where: state.under(WHERE),
+    where: Object.fromEntries(where),
     scale: state.get("scale"),
     smooth: Math.max(1, Number(state.get("smooth")) || 1),
     bands: state.get("bands") === "yes",
@@ -26,21 +29,20 @@ export function selectionOf(state, groups) {
 
 /** The rule, else the axis of fewest values; every configuration by itself where there are few. */
 function defaultAxis(axes, groups) {
-  if (axes.length === 0) return "";
-  const count = new Set(groups.map(({ varied }) => JSON.stringify(varied))).size;
-  if (count <= 8) return "";
+  if (groups <= 8) return "";
   const rule = axes.find(({ name }) => name === "rule.name");
   if (rule) return rule.name;
-  return [...axes].filter(({ name, values }) => values.length > 1 && name !== "model.kind").sort((a, b) => a.values.length - b.values.length)[0]?.name ?? "";
+  return [...axes].filter(({ name, count }) => count > 1 && name !== "model.kind").sort((a, b) => a.count - b.count)[0]?.name ?? "";
 }
 
 /**
- * @param {HTMLElement} place @param {import("../../state.js").ViewState} state @param {{varied: any}[]} groups
+ * @param {HTMLElement} place @param {import("../../state.js").ViewState} state
+ * @param {Parameters<typeof selectionOf>[1]} sweep
  * @param {import("../../dom.js").Child[]} [own] controls of the tab itself, before the others
  * @param {{steps?: boolean}} [options]
  */
-export function selectionControls(place, state, groups, own = [], { steps = true } = {}) {
-  const { axes, by, where, scale, smooth, bands } = selectionOf(state, groups);
+export function selectionControls(place, state, sweep, own = [], { steps = true } = {}) {
+  const { axes, by, where, scale, smooth, bands } = selectionOf(state, sweep);
   const byOptions = [{ value: "", label: "every configuration" }, ...axes.map(({ name }) => ({ value: name, label: shortName(name, axes) }))];
   const wheres = axes.filter(({ name, values }) => name !== by && values.length > 1).map((axis) => whereSelect(axis, axes, where, state));
   fill(
@@ -69,7 +71,7 @@ export function toggleHidden(state, label) {
   state.set({ hide: [...hidden].join("|") });
 }
 
-/** What is said below charts of pooled groups. @param {import("../../data/pool.js").Series[]} series @param {{smooth: number, bands: boolean, folded: any, left: number}} options */
+/** What is said below charts of pooled groups. @param {import("../../data/series.js").Series[]} series @param {{smooth: number, bands: boolean, folded: any, left: number}} options */
 export function pooledNote(series, { smooth, bands, folded, left }) {
   const counts = series.flatMap(({ lines }) => [...lines.values()].map(({ n }) => n));
   const most = counts.map((n) => Math.max(0, ...n));
@@ -80,7 +82,7 @@ export function pooledNote(series, { smooth, bands, folded, left }) {
   if (counts.some((n, i) => Math.min(...n) < most[i])) parts.push("over fewer where some have not come so far");
   if (smooth > 1) parts.push(`smoothed by a running mean over ${smooth} trace points`);
   if (folded.sampled) parts.push(`${folded.shown.toLocaleString("en")} of ${folded.total.toLocaleString("en")} trace points shown`);
-  if (left > 0) parts.push(`${left} more series are not shown: group by an axis, or choose fewer`);
+  if (left + folded.left > 0) parts.push(`${left + folded.left} more series are not shown: group by an axis, or choose fewer`);
   return `${parts.join("; ")}.`;
 }
 
