@@ -4,7 +4,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -91,13 +91,38 @@ class Client(Transfers):
         """Final metrics and alignment per layer by group, mean and spread over seeds."""
         return self._items(f"/sweeps/{sweep_id}/stats")
 
-    def alignment(self, sweep_id: int, *, max_points: int | None = None) -> list[dict[str, Any]]:
-        """Alignment by group, step and layer, mean and spread over seeds; at most so many steps of each group."""
-        return self._items(f"/sweeps/{sweep_id}/alignment", max_points=max_points)
+    def axes(self, sweep_id: int) -> list[dict[str, Any]]:
+        """The axes on which the groups of a sweep differ, the outermost first; `values` is None above 100 of them."""
+        return self._items(f"/sweeps/{sweep_id}/axes")
 
-    def curves(self, sweep_id: int, *, max_points: int | None = None) -> list[dict[str, Any]]:
-        """Losses and accuracies by group and step, mean and spread over seeds; at most so many steps of each group."""
-        return self._items(f"/sweeps/{sweep_id}/curves", max_points=max_points)
+    def alignment(
+        self,
+        sweep_id: int,
+        *,
+        max_points: int | None = None,
+        by: Sequence[str] | None = None,
+        where: Mapping[str, Any] | None = None,
+        max_series: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """Alignment by group, step and layer, mean and spread over seeds; at most so many steps of each group.
+
+        `by=["rule.name"]` pools groups that are alike on these axes, `[]` all: mean and spread are those over all their
+        trials, `<measure>_n` in number. `where={"train.lr": 0.01}`: those groups alone.
+        """
+        path = f"/sweeps/{sweep_id}/alignment"
+        return self._items(path, max_points=max_points, **_series(by, where, max_series))
+
+    def curves(
+        self,
+        sweep_id: int,
+        *,
+        max_points: int | None = None,
+        by: Sequence[str] | None = None,
+        where: Mapping[str, Any] | None = None,
+        max_series: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """Losses and accuracies by group and step, mean and spread over seeds; as above."""
+        return self._items(f"/sweeps/{sweep_id}/curves", max_points=max_points, **_series(by, where, max_series))
 
     def pause(self, sweep_id: int) -> Sweep:
         """Claim nothing more of a sweep."""
@@ -285,3 +310,11 @@ def _document(spec: object) -> object:
 def _listed(filter: str | None, sort: str | None, fields: Sequence[str] | None) -> dict[str, Any]:
     asked = {"filter": filter, "sort": sort, "fields": ",".join(fields) if fields else None}
     return {name: value for name, value in asked.items() if value is not None}
+
+
+def _series(by: Sequence[str] | None, where: Mapping[str, Any] | None, max_series: int | None) -> dict[str, Any]:
+    return {
+        "by": None if by is None else ",".join(by),
+        "where": None if where is None else json.dumps(where),
+        "max_series": max_series,
+    }

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from api.app import create_app
+from api.client import Client
 from benchmarks.reading import Load, load
 from db.session import make_engine, reader_url
 from services import curves, groups
@@ -19,6 +20,7 @@ from services.groups import Selection
 from services.rollups import roll_up_next
 from tests.conftest import DatabaseServer
 from tests.integration.test_api import settings
+from tests.serving import served
 
 POINTS = 12
 GRID = {"rule.name": ["dfa", "bp"], "train.lr": [0.01, 0.1, 0.001]}
@@ -170,3 +172,12 @@ def test_series_are_asked_for_over_http(url: str) -> None:
         ):
             refused = client.get(path, params=query)
             assert (refused.status_code, refused.json()["errors"][0]["code"]) == (422, code), query
+
+
+def test_the_client_asks_as_well(url: str) -> None:
+    app = create_app(settings(url, reader_url(url, password=None), token=None))
+    with served(app) as address, Client(address) as client:
+        assert [axis["name"] for axis in client.axes(1)] == ["rule.name", "train.lr"]
+        (row,) = client.alignment(1, max_points=2, by=[], where={"lr": 0.1, "rule": "bp"}, max_series=5)[:1]
+        assert (row["varied"], row["groups"], row["gradient_alignment_n"]) == ({}, 1, 4)
+        assert len({row["varied"]["train.lr"] for row in client.curves(1, max_points=2, by=["train.lr"])}) == 3

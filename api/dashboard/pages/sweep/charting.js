@@ -14,8 +14,10 @@ const PER_READING = 6;
 /** Series asked for where each configuration is one: some may have nothing to show. */
 const MOST_ASKED = 2 * MOST_SERIES;
 const POINTS = { most: 120, least: 20 };
-/** What the server is to read for one answer: points of groups, of trials while nothing is put together yet. */
+/** What the server is to read for one answer: points of groups, of trials where nothing is put together. */
 const READ = 200000;
+/** Curves of ended groups of so many trials are put together once. */
+const KEPT_FROM = 4;
 
 /**
  * Read curves until the tab is left, and anew when others are asked for. `show` is called with what is folded, when it
@@ -72,7 +74,8 @@ export function readCurves({ view, path, signal, place, show }) {
 function curvesQuery(view) {
   const selection = selectionOf(view.state, view);
   const each = selection.by === "";
-  const read = view.over ? view.groups : view.sweep.trial_count;
+  const kept = view.over && view.sweep.trial_count >= KEPT_FROM * view.groups;
+  const read = kept ? view.groups : view.sweep.trial_count;
   const points = Math.min(POINTS.most, Math.max(POINTS.least, Math.round(READ / read)));
   return { ...question(view.axes, selection), max_points: each && view.groups > MOST_SERIES ? POINTS.most / 2 : points, max_series: each ? MOST_ASKED : undefined };
 }
