@@ -7,7 +7,7 @@ PIP_FLAGS = --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-inde
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run up reproduce test model faults browser fuzz check format golden cookbook bench-engine bench-reading bench-service bench-sweeps bench-streaming bench-theory chaos docs docs-serve clean
+.PHONY: help run up reproduce test model faults browser fuzz check format golden cookbook bench-dashboard bench-engine bench-reading bench-service bench-sweeps bench-streaming bench-theory chaos docs docs-serve clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -75,6 +75,10 @@ bench-service: $(VENV)/.installed-dev ## Measure the queue, the dispatcher and t
 bench-sweeps: $(VENV)/.installed-dev ## Measure whole sweeps beside training in plain processes, in one run
 	@mkdir -p out
 	@$(BIN)/python -m benchmarks.sweeps out/bench-sweeps.json
+
+bench-dashboard: $(VENV)/.installed-dev ## Measure the dashboard in Chromium, with 10,000 trials and with 4M rows of traces
+	@mkdir -p out
+	@$(BIN)/python -m benchmarks.dashboard out/bench-dashboard.json
 
 bench-streaming: $(VENV)/.installed-dev ## Measure pages of lists and live streams, in one run
 	@mkdir -p out

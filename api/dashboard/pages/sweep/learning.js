@@ -70,13 +70,13 @@ function draw(chart, folded, view, zoom, phases) {
   const marked = state.get("phases") !== "no" && fullest.series.length <= MOST_MARKED;
   const rows = marked ? phases.of(selection, folded.version) : [];
   showLegend(chart.legend, fullest.entries, (label) => toggleHidden(state, label));
-  const key = JSON.stringify([folded.version, location.search, isDark(), zoom, rows]);
+  const key = JSON.stringify([folded.version, location.search, isDark(), zoom, rows, phases.refused]);
   chart.draw(key, () => {
     const { panels, series } = panelsOf(measured, fullest.entries);
     const drawn = curves(panels, fullest.entries, { ...selection, columns: 1, panelHeight: 190, zoom, marks: marksOf(rows, fullest, measured, selection.by) });
     return {
       ...drawn,
-      note: pooledNote(series, { ...selection, folded, left: fullest.left }) + phaseNote(rows, marked),
+      note: pooledNote(series, { ...selection, folded, left: fullest.left }) + phaseNote(rows, marked, phases.refused),
       sql: curvesSql({ sweeps: [sweep.id], view: "v_group_curves", measures: measured.map(({ measure }) => measure), by: selection.by, where: selection.where }),
       summary: `${measured.map(({ title }) => title).join(", ")} against updates, ${fullest.series.length} series.`,
       table: () => tableOf(measured),
@@ -113,7 +113,8 @@ function marksOf(rows, { series, entries }, measured, by) {
   });
 }
 
-function phaseNote(rows, marked) {
+function phaseNote(rows, marked, refused) {
+  if (marked && refused !== "") return ` Phases are not marked, because they could not be asked for: ${refused}.`;
   if (!marked || rows.length === 0) return "";
   return " Dashed: half of the fall of the loss is done; dotted: a layer has reached half of its highest alignment (medians over trials that succeeded).";
 }
@@ -121,7 +122,7 @@ function phaseNote(rows, marked) {
 /** Medians of the phases, asked once per selection and version of the data. */
 class Phases {
   constructor(view, signal, onRows) {
-    Object.assign(this, { view, signal, onRows, key: "", rows: [] });
+    Object.assign(this, { view, signal, onRows, key: "", rows: [], refused: "" });
   }
 
   of({ by, where }) {
@@ -131,14 +132,16 @@ class Phases {
       this.asking = true;
       askRows(phasesSql({ sweeps: [this.view.sweep.id], by, where }), { signal: this.signal })
         .then((rows) => {
-          this.rows = rows;
-          this.asking = false;
+          Object.assign(this, { rows, asking: false, refused: "" });
           this.onRows();
           this.#askAgain();
         })
         .catch((error) => {
           this.asking = false;
-          if (!this.signal.aborted && !(error instanceof Problem)) console.warn(error);
+          if (this.signal.aborted) return;
+          if (!(error instanceof Problem)) console.warn(error);
+          this.refused = error.message;
+          this.onRows();
         });
     }
     return this.rows;
