@@ -51,7 +51,7 @@ golden: $(VENV)/.installed-dev ## Renew the golden files of the public surfaces,
 	@RENEW_GOLDEN=1 $(BIN)/python -m pytest tests/integration/test_schema.py tests/integration/test_sql_docs.py tests/integration/test_dashboard.py tests/unit/test_reference.py
 
 docs: $(VENV)/.installed-docs ## Build the documentation as a site into out/site; broken links are errors
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "out/site/index.html"
 
 docs-serve: $(VENV)/.installed-docs ## Show the site at http://127.0.0.1:PORT (8643), and again after each change
