@@ -17,14 +17,31 @@ export function number(value, digits = 4) {
   return size < 1e-3 || size >= 1e6 ? Number(value.toPrecision(digits - 1)).toExponential() : String(Number(value.toPrecision(digits)));
 }
 
-/** Mean and standard deviation: digits by the deviation. @param {number | null} mean @param {number | null} sd */
-export function spread(mean, sd) {
+/** A measured number of a column, so that points stand below each other where sizes permit. @param {number | null | undefined} value */
+export function measured(value) {
+  const size = Math.abs(value ?? 0);
+  return typeof value === "number" && size >= 1e-3 && size < 1e3 ? value.toFixed(4) : number(value);
+}
+
+/** Mean and standard deviation: digits by the deviation, unless `places` says how many. @param {number | null} mean @param {number | null} sd @param {number | null} [places] */
+export function spread(mean, sd, places = null) {
   if (mean === null || mean === undefined) return "–";
-  if (sd === null || sd === undefined) return number(mean);
+  if (sd === null || sd === undefined) return places === null ? number(mean) : mean.toFixed(places);
   const size = Math.max(Math.abs(mean), Math.abs(sd));
   if (size > 0 && (size < 1e-3 || size >= 1e5)) return `${mean.toExponential(2)} ± ${sd.toExponential(1)}`;
-  const places = Math.min(6, Math.max(0, sd > 0 ? 1 - Math.floor(Math.log10(sd)) : 3));
-  return `${mean.toFixed(places)} ± ${sd.toFixed(places)}`;
+  const shown = places ?? placesOf(sd);
+  return `${mean.toFixed(shown)} ± ${sd.toFixed(shown)}`;
+}
+
+/** Decimal places with which a deviation has two digits. @param {number} sd */
+function placesOf(sd) {
+  return Math.min(6, Math.max(0, sd > 0 ? 1 - Math.floor(Math.log10(sd)) : 3));
+}
+
+/** Decimal places for a column, so that its numbers stand below each other: those of its median deviation. @param {(number | null | undefined)[]} sds */
+export function columnPlaces(sds) {
+  const defined = sds.filter((sd) => sd !== null && sd !== undefined && sd > 0).sort((a, b) => a - b);
+  return defined.length === 0 ? null : Math.min(4, Math.max(2, placesOf(defined[Math.floor(defined.length / 2)])));
 }
 
 /** A rate per second. @param {number} value */
@@ -81,4 +98,10 @@ export function setting(value) {
 /** A count with its noun. @param {number} count @param {string} noun @param {string} [plural] */
 export function counted(count, noun, plural = `${noun}s`) {
   return `${whole(count)} ${count === 1 ? noun : plural}`;
+}
+
+/** What an event tells beside its kind: names and values. @param {Record<string, any> | null} detail */
+export function told(detail) {
+  const known = Object.entries(detail ?? {}).filter(([, value]) => value !== null && !(Array.isArray(value) && value.length === 0));
+  return known.map(([name, value]) => `${name.replaceAll("_", " ")} ${setting(value)}`).join(" · ");
 }

@@ -6,20 +6,41 @@ import { escaped } from "./heatmap.js";
 import { placeOf, stepAxis } from "./steps.js";
 
 /**
- * @typedef {{title: string, range?: [number, number], log?: any, lines: {series: number, line: import("../data/series.js").Line}[]}} Panel
+ * @typedef {{title: string, yTitle?: string, range?: [number, number], log?: any, lines: {series: number, line: import("../data/series.js").Line}[]}} Panel
  * @typedef {{label: string, colour: string, dash: string, theory: boolean}} Look
  * @typedef {{step: number, text: string, colour: string, panel: number, dash: string}} Mark a vertical line
  */
 
 const GAP = 0.06;
 const LEAST_RATIO = 10;
+/** By how much a logarithmic axis goes beyond the means. */
+const MARGIN_RATIO = 1.4;
 
 /** A logarithmic axis where values are better seen on one: all positive, over a decade at least. @param {(number | null)[]} values */
 export function logAxis(values) {
   const defined = values.filter((value) => value !== null);
   const [least, most] = [Math.min(...defined), Math.max(...defined)];
   if (defined.length === 0 || least <= 0 || most / least < LEAST_RATIO) return null;
-  return { type: "log", dtick: most / least < 10 * LEAST_RATIO ? "D2" : 1, exponentformat: "e" };
+  // The range is that of the means: a band may leave the picture, and would press them into a line if it did not.
+  const range = [Math.log10(least / MARGIN_RATIO), Math.log10(most * MARGIN_RATIO)];
+  const ticks = ticksBetween(...range);
+  return { type: "log", range, tickmode: "array", tickvals: ticks, ticktext: ticks.map(tickText) };
+}
+
+/** Powers of ten, with 2 and 5 between where there are few, every other one where there are many. */
+function ticksBetween(low, high) {
+  const digits = high - low < 2.2 ? [1, 2, 5] : [1];
+  const stride = Math.max(1, Math.ceil((high - low) / 6));
+  const found = [];
+  for (let decade = Math.floor(low); decade <= high; decade += 1) {
+    if (digits.length > 1 || decade % stride === 0) found.push(...digits.map((digit) => digit * 10 ** decade));
+  }
+  return found.filter((value) => Math.log10(value) >= low && Math.log10(value) <= high);
+}
+
+function tickText(value) {
+  const exponent = Math.round(Math.log10(value));
+  return exponent < -3 || exponent > 4 ? `10<sup>${exponent}</sup>` : String(Number(value.toPrecision(1)));
 }
 
 /** The range of an axis of cosines: all bands, but nothing that no cosine can be. @param {import("../data/series.js").Line[]} lines */
@@ -37,7 +58,7 @@ export function curves(panels, looks, { scale, bands, smooth, columns, panelHeig
   const rows = Math.max(1, Math.ceil(panels.length / columns));
   const height = rows * panelHeight + 54;
   const last = Math.max(1, ...panels.flatMap(({ lines }) => lines.map(({ line }) => line.step.at(-1) ?? 0)));
-  const layout = { height, margin: { l: 52, r: 12, t: 22, b: 44 }, annotations: [], shapes: [] };
+  const layout = { height, margin: { l: panels.some(({ yTitle }) => yTitle) ? 62 : 48, r: 12, t: 22, b: 44 }, annotations: [], shapes: [] };
   const traces = [];
   panels.forEach((panel, i) => {
     const suffix = i === 0 ? "" : String(i + 1);
@@ -79,6 +100,7 @@ function axes(panel, suffix, { row, column, rows, columns, below, scale, last, z
       domain: [Math.max(0, top - tall), top],
       anchor: `x${suffix}`,
       nticks: 6,
+      ...(panel.yTitle && column === 0 ? { title: panel.yTitle } : {}),
       ...(panel.log ?? {}),
       ...(panel.range ? { range: panel.range } : {}),
     },

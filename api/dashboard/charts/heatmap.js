@@ -4,7 +4,11 @@ import { number } from "../format.js";
 import { SCALE } from "./palette.js";
 import { placeOf, stepAxis } from "./steps.js";
 
-const ROW_PIXELS = 22;
+/** Heights in pixels: of a series' name, of a layer's row at least and at most, of all rows if they can. */
+const NAME = 19;
+const [LOWEST, HIGHEST] = [13, 24];
+const ALL = 520;
+const CHARACTER = 6.4;
 
 /**
  * @param {import("../data/series.js").Series[]} series
@@ -16,12 +20,14 @@ export function heatmap(series, { scale, measure, measureName, sql, zoom, width 
   const rows = rowsOf(series, steps);
   const values = rows.flatMap(({ mean }) => mean).filter((value) => value !== null);
   const least = Math.min(0, ...values);
-  const y = rows.map((_, i) => i);
+  const edges = edgesOf(rows);
+  const middle = (i) => (edges[i] + edges[i + 1]) / 2;
+  const margin = { l: 56, r: width < 500 ? 58 : 72, t: 4, b: 44 };
   const trace = {
     type: "heatmap",
     name: measure,
     x: steps.map((step) => placeOf(step, scale)),
-    y,
+    y: edges,
     z: rows.map(({ mean }) => mean),
     customdata: rows.map(({ label, layer, n }) => steps.map((step, i) => [label, layer, step, n?.[i] ?? ""])),
     hovertemplate: "%{customdata[0]}, layer %{customdata[1]}<br>%{customdata[2]} updates: %{z:.3f} (n = %{customdata[3]})<extra></extra>",
@@ -29,22 +35,37 @@ export function heatmap(series, { scale, measure, measureName, sql, zoom, width 
     colorscale: SCALE,
     zmin: least < -0.05 ? Math.max(-1, Math.floor(least * 10) / 10) : 0,
     zmax: 1,
-    colorbar: { thickness: 10, len: 1, lenmode: "fraction", outlinewidth: 0, ticklen: 3, tickfont: { size: 11 }, x: 1.01, xpad: 4 },
+    colorbar: { title: { text: measureName, side: "right", font: { size: 12 } }, thickness: 10, len: 1, lenmode: "fraction", outlinewidth: 0, ticklen: 3, tickfont: { size: 11 }, x: 1.01, xpad: 4, nticks: 6 },
   };
   const named = rows.map((row, i) => ({ ...row, i })).filter(({ layer }) => layer !== null);
   return {
     traces: [trace],
     layout: {
-      height: Math.max(150, rows.length * ROW_PIXELS + 80),
-      margin: { l: 56, r: width < 500 ? 48 : 60, t: 8, b: 44 },
-      xaxis: { ...stepAxis(steps.at(-1) ?? 1, scale, zoom), showgrid: false, ...(zoom ? { range: zoom } : {}) },
-      yaxis: { title: "layer", tickmode: "array", tickvals: named.map(({ i }) => i), ticktext: named.map(({ layer }) => String(layer)), showgrid: false, range: [-0.5, rows.length - 0.5], fixedrange: true, ticks: "" },
-      annotations: rows.flatMap(({ title }, i) => (title ? [blockTitle(title, i)] : [])),
+      height: Math.max(160, edges.at(-1) + margin.t + margin.b),
+      margin,
+      xaxis: { ...stepAxis(steps.at(-1) ?? 1, scale, zoom), showgrid: false, showline: false, ...(zoom ? { range: zoom } : {}) },
+      yaxis: { tickmode: "array", tickvals: named.map(({ i }) => middle(i)), ticktext: named.map(({ layer, i }) => (rows[i + 1]?.layer === null ? `layer ${layer}` : String(layer))), showgrid: false, showline: false, range: [0, edges.at(-1)], fixedrange: true, ticks: "" },
+      annotations: rows.flatMap(({ title }, i) => (title ? [blockTitle(cut(title, width - margin.l - margin.r), middle(i))] : [])),
     },
     summary: `Heat map of ${measureName} by layer and update for ${series.length} series, from ${number(Math.min(...values), 2)} to ${number(Math.max(...values), 2)}.`,
     sql,
     table: () => table(series),
   };
+}
+
+/** Where rows begin and end, from the bottom, in pixels. */
+function edgesOf(rows) {
+  const names = rows.filter(({ layer }) => layer === null).length;
+  const each = Math.round(Math.min(HIGHEST, Math.max(LOWEST, (ALL - names * NAME) / Math.max(1, rows.length - names))));
+  const edges = [0];
+  for (const { layer } of rows) edges.push(edges.at(-1) + (layer === null ? NAME : each));
+  return edges;
+}
+
+/** What of a text has its place in so many pixels. */
+function cut(text, pixels) {
+  const most = Math.max(8, Math.floor(pixels / CHARACTER));
+  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
 
 /** Rows from the bottom of the picture: a series' layers, then a line for its name. */
@@ -69,8 +90,8 @@ function hold(line, steps) {
   });
 }
 
-function blockTitle(title, row) {
-  return { xref: "paper", x: 0, xanchor: "left", yref: "y", y: row - 0.1, yanchor: "middle", text: escaped(title), showarrow: false, font: { size: 12 }, align: "left" };
+function blockTitle(title, y) {
+  return { xref: "paper", x: 0, xanchor: "left", xshift: -3, yref: "y", y, yshift: -1, yanchor: "middle", text: escaped(title), showarrow: false, font: { size: 12 }, align: "left" };
 }
 
 /** Plotly reads some markup in texts. @param {string} text */

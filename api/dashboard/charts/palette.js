@@ -6,6 +6,8 @@ const CATEGORIES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b
 const ON_DARK = ["#4aa3df", "#ef7d3c", "#2bbd90", "#dd9cc2", "#edb23c", "#86cbf0", "#a29bff", "#a8a8a8"];
 const VIRIDIS = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
 const DASHES = ["solid", "dash", "dot", "dashdot"];
+/** Of points, what dashes are of lines. */
+export const SYMBOLS = { solid: "circle", dash: "diamond", dot: "square", dashdot: "triangle-up" };
 
 export const SCALE = VIRIDIS.map((colour, i) => [i / (VIRIDIS.length - 1), colour]);
 

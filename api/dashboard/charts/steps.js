@@ -18,7 +18,7 @@ export function stepAxis(last, scale, shown) {
   const within = (step) => step <= Math.max(last, 1) && placeOf(step, "log") >= from - 0.01 && placeOf(step, "log") <= to + 0.01;
   const shownSteps = steps.filter(within);
   return {
-    title: "updates (logarithm of 1 + updates)",
+    title: "updates (log scale)",
     tickmode: "array",
     tickvals: shownSteps.map((step) => placeOf(step, "log")),
     ticktext: shownSteps.map(short),

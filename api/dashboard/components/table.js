@@ -4,7 +4,8 @@ import { h } from "../dom.js";
 
 /**
  * @typedef {{key: string, label: string, numeric?: boolean, sort?: string, cell: (row: any) => import("../dom.js").Child,
- *   value?: (row: any) => any}} Column `sort`: the name under which a server sorts; `value`: what is compared here
+ *   value?: (row: any) => any, spare?: boolean}} Column `sort`: the name under which a server sorts; `value`: what is
+ *   compared here; `spare`: left out on a phone
  */
 
 /**
@@ -19,14 +20,18 @@ export function dataTable({ caption, columns, rows, sort = "", onSort, rowProps 
 }
 
 function tableRow(columns, row, rowProps) {
-  const cells = columns.map((column) => h("td", { class: column.numeric ? "numeric" : null }, column.cell(row)));
+  const cells = columns.map((column) => h("td", { class: classOf(column) }, column.cell(row)));
   return h("tr", rowProps?.(row) ?? {}, cells);
+}
+
+function classOf({ numeric, spare }) {
+  return [numeric && "numeric", spare && "spare"].filter(Boolean).join(" ") || null;
 }
 
 function heading(column, sort, onSort) {
   const own = sort.replace(/^-/, "") === column.key;
   const downwards = own && sort.startsWith("-");
-  const props = { scope: "col", class: column.numeric ? "numeric" : null, "aria-sort": own ? (downwards ? "descending" : "ascending") : null };
+  const props = { scope: "col", class: classOf(column), "aria-sort": own ? (downwards ? "descending" : "ascending") : null };
   if (onSort === undefined || (column.sort === undefined && column.value === undefined)) return h("th", props, column.label);
   const next = own && !downwards ? `-${column.key}` : column.key;
   const mark = own ? (downwards ? " ↓" : " ↑") : "";

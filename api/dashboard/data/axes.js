@@ -4,14 +4,31 @@ import { json } from "../api.js";
 import { setting } from "../format.js";
 
 /**
- * @typedef {{name: string, count: number, values: any[], ordered: boolean}} Axis `values`: none where there are very
- *   many; `ordered`: they are numbers
+ * @typedef {{name: string, count: number, values: any[], ordered: boolean, follows: boolean}} Axis `values`: none
+ *   where there are very many; `ordered`: they are numbers; `follows`: an axis before it tells its value
  */
 
-/** The axes on which the groups of a sweep differ, and how many groups it has. @param {number} id @param {AbortSignal} signal @returns {Promise<{axes: Axis[], groups: number}>} */
-export async function readAxes(id, signal) {
+/** The axes on which the groups of a sweep differ, and how many groups it has. @param {any} sweep @param {AbortSignal} signal @returns {Promise<{axes: Axis[], groups: number}>} */
+export async function readAxes({ id, spec }, signal) {
   const { items, groups } = await json(`/sweeps/${id}/axes`, { signal });
-  return { axes: items.map(({ name, count, values }) => ({ name, count, values: values ?? [], ordered: isOrdered(values ?? []) })), groups };
+  const follow = followers(spec);
+  return { axes: items.map(({ name, count, values }) => ({ name, count, values: values ?? [], ordered: isOrdered(values ?? []), follows: follow.has(name) })), groups };
+}
+
+/** Axes that are zipped with an earlier one, which tells their values. @param {any} spec */
+function followers(spec) {
+  const found = new Set();
+  for (const { zip } of [spec, ...(spec.when ?? [])]) {
+    const [first, ...others] = Object.entries(zip ?? {});
+    for (const [name, values] of others) if (tells(first[1], values)) found.add(name);
+  }
+  return found;
+}
+
+/** Whether equal values of the one list stand beside equal values of the other. @param {any[]} list @param {any[]} other */
+function tells(list, other) {
+  const pairs = list.map((value, i) => JSON.stringify([value, other[i]]));
+  return new Set(pairs).size === new Set(list.map((value) => JSON.stringify(value))).size;
 }
 
 /** Axes of several sweeps: those on which their groups, taken together, differ. @param {Axis[][]} sweeps @returns {Axis[]} */
@@ -21,7 +38,8 @@ export function sharedAxes(sweeps) {
     const values = sweeps.flatMap((axes) => axes.find((axis) => axis.name === name)?.values ?? []);
     const apart = [...new Map(values.map((value) => [JSON.stringify(value), value])).values()];
     const ordered = isOrdered(apart);
-    return { name, count: apart.length, values: ordered ? apart.sort((a, b) => a - b) : apart, ordered };
+    const follows = sweeps.every((axes) => axes.find((axis) => axis.name === name)?.follows ?? true);
+    return { name, count: apart.length, values: ordered ? apart.sort((a, b) => a - b) : apart, ordered, follows };
   });
 }
 
@@ -43,15 +61,16 @@ export function chosen(groups, where) {
   return groups.filter(({ varied }) => wanted.every(([name, value]) => JSON.stringify(varied[name] ?? null) === value));
 }
 
-/** What a group is called: its values on the axes. @param {Record<string, any>} varied @param {Axis[]} axes */
+/** What a group is called: its values on the axes, but for nulls, and for numbers that follow from another axis. @param {Record<string, any>} varied @param {Axis[]} axes */
 export function nameOf(varied, axes) {
-  const parts = axes.filter(({ name }) => name in varied).map(({ name }) => valueName(name, varied[name], axes));
+  const telling = axes.filter(({ follows, values }) => !follows || values.some((value) => typeof value === "string"));
+  const parts = telling.filter(({ name }) => (varied[name] ?? null) !== null).map(({ name }) => valueName(name, varied[name], axes));
   return parts.join(", ") || "all";
 }
 
-/** A value with its axis, where the value alone would not tell. @param {string} name @param {any} value @param {Axis[]} axes */
+/** A value, with its axis where it alone would not tell. @param {string} name @param {any} value @param {Axis[]} axes */
 export function valueName(name, value, axes) {
-  const plain = typeof value === "string" && axes.length <= 3;
+  const plain = typeof value === "string" && !axes.some((other) => other.name !== name && other.values.includes(value));
   return plain ? value : `${shortName(name, axes)} ${setting(value)}`;
 }
 

@@ -32,7 +32,7 @@ export default async function compare({ place, signal, title }) {
   place.append(h("div", { class: "page-head" }, h("h1", {}, "Compare sweeps")), chooser(state), body);
   const loaded = { sweeps: new Map(), key: "", curves: [] };
   const chart = new Chart({ title: "Curves", name: "compare", signal });
-  const controls = h("form", { class: "controls", "aria-label": "What the chart shows", on: { submit: (event) => event.preventDefault() } });
+  const controls = h("form", { class: "controls strip", "aria-label": "What the chart shows", on: { submit: (event) => event.preventDefault() } });
   const rows = h("div", {});
   const show = async () => {
     const ids = idsOf(state);
@@ -128,7 +128,7 @@ function showControls(place, state, { axes, measures, measure, by, where, layers
   const key = JSON.stringify([location.search, axes.map(({ name }) => name), layers]);
   if (place.dataset.key === key) return;
   place.dataset.key = key;
-  const many = axes.filter(({ name, values }) => name !== by && values.length > 1);
+  const many = axes.filter(({ name, values, follows }) => !follows && name !== by && values.length > 1);
   fill(
     place,
     select("Measure", measures.map((value) => ({ value, label: MEASURES[value] })), measure, (value) => state.set({ measure: value })),

@@ -19,7 +19,7 @@ export default async function sqlPage({ place, signal, title }) {
   title("SQL");
   const state = new ViewState({ q: "", sweep: "1" });
   const editor = h("textarea", { id: "sql", class: "editor code", rows: 9, spellcheck: false, value: state.get("q") || FIRST, "aria-describedby": "sql-hint" });
-  const answer = h("div", { class: "answer", "aria-live": "polite" }, empty("Nothing was asked yet."));
+  const answer = h("div", { class: "answer", "aria-live": "polite" }, empty("Nothing was asked yet.", "Choose a question of the cookbook, or write your own and run it."));
   const run = h("button", { type: "submit", class: "primary" }, "Run");
   const running = { stop: new AbortController() };
   const ask = () => {
@@ -92,7 +92,7 @@ function showAnswer(place, found, sql, state, signal) {
   const keep = h("button", { type: "button", on: { click: () => download("answer.csv", csvOf(columns, rows)) } }, "CSV");
   const head = h(
     "div",
-    { class: "controls" },
+    { class: "controls bar-line" },
     h("p", { class: "answer-words" }, `${counted(rows.length, "row")} in ${number(seconds, 2)} s`, truncated && ", and there are more: narrow the question"),
     h("div", { class: "actions push" }, keep),
   );

@@ -14,7 +14,7 @@ import { actions } from "./sweep/actions.js";
 import { alignmentTab } from "./sweep/alignment.js";
 import { eventsTab } from "./sweep/events.js";
 import { groupsTab } from "./sweep/groups.js";
-import { labels } from "./sweep/labels.js";
+import { editButton, labels } from "./sweep/labels.js";
 import { learningTab } from "./sweep/learning.js";
 import { outcomesTab } from "./sweep/outcomes.js";
 import { specTab } from "./sweep/spec.js";
@@ -100,7 +100,7 @@ function header(view) {
       state.dataset.state = view.sweep.state;
       fill(state, badge(view.sweep.state));
     }
-    setText(times, `sweep ${view.sweep.id} · submitted ${age(view.sweep.created_at)}${view.sweep.owner ? ` by ${view.sweep.owner}` : ""} · priority ${view.sweep.priority}`);
+    setText(times, `sweep ${view.sweep.id} · submitted ${age(view.sweep.created_at)}${view.sweep.owner ? ` by ${view.sweep.owner}` : ""}${view.sweep.priority === 0 ? "" : ` · priority ${view.sweep.priority}`}`);
     progress.update(view.sweep);
     actions(buttons, view);
   });
@@ -110,7 +110,7 @@ function header(view) {
   return h(
     "header",
     { class: "sweep-head" },
-    h("div", { class: "page-head" }, h("div", { class: "title-line" }, name, state, live), buttons),
+    h("div", { class: "page-head" }, h("div", { class: "title-line" }, name, state, live), h("div", { class: "actions" }, editButton(view), buttons)),
     h("p", { class: "meta", title: moment(sweep.created_at) }, times),
     progress.element,
     labels(view),

@@ -6,6 +6,7 @@ import { line, select } from "../components/fields.js";
 import { dataTable } from "../components/table.js";
 import { empty, failure, loading } from "../components/states.js";
 import { word } from "../charts/brushes.js";
+import { axisNames, shortName } from "../data/axes.js";
 import { poll } from "../data/polling.js";
 import { fill, h, settled } from "../dom.js";
 import { age, whole } from "../format.js";
@@ -102,17 +103,26 @@ function nothing(state) {
 }
 
 function table(items, state, chosen, mark) {
+  const ranked = state.get("sort").endsWith("priority") || items.some(({ priority }) => priority !== 0);
   const columns = [
     { key: "pick", label: h("span", { class: "unseen" }, "Compare"), cell: (sweep) => picker(sweep, chosen, mark) },
     { key: "name", label: "Name", sort: "name", cell: nameCell },
+    { key: "varied", label: "What varies", spare: true, cell: (sweep) => h("span", { class: "varied", title: axisNames(sweep).join(", ") }, variedOf(sweep)) },
     { key: "state", label: "State", sort: "state", cell: (sweep) => badge(sweep.state) },
     { key: "progress", label: "Progress", cell: (sweep) => h("div", { class: "progress-cell" }, bar(sweep).element, h("span", { class: "count" }, doneOf(sweep))) },
     { key: "trial_count", label: "Trials", numeric: true, sort: "trial_count", cell: (sweep) => whole(sweep.trial_count) },
-    { key: "priority", label: "Priority", numeric: true, sort: "priority", cell: (sweep) => String(sweep.priority) },
-    { key: "owner", label: "Owner", sort: "owner", cell: (sweep) => sweep.owner ?? "–" },
+    ranked && { key: "priority", label: "Priority", numeric: true, spare: true, sort: "priority", cell: (sweep) => String(sweep.priority) },
+    { key: "owner", label: "Owner", spare: true, sort: "owner", cell: (sweep) => sweep.owner ?? h("span", { class: "id" }, "–") },
     { key: "created_at", label: "Submitted", sort: "created_at", cell: (sweep) => h("time", { dateTime: sweep.created_at, title: sweep.created_at }, age(sweep.created_at)) },
-  ];
+  ].filter(Boolean);
   return dataTable({ caption: "Sweeps", columns, rows: items, sort: state.get("sort"), onSort: (sort) => state.set({ sort }) });
+}
+
+/** Names of the axes, as far as there is a place for them. */
+function variedOf(sweep) {
+  const names = axisNames(sweep);
+  const axes = names.map((name) => ({ name }));
+  return names.map((name) => shortName(name, axes)).join(" × ") || "seeds";
 }
 
 function picker(sweep, chosen, mark) {

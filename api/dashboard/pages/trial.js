@@ -6,9 +6,10 @@ import { badge } from "../components/progress.js";
 import { empty, failure, loading } from "../components/states.js";
 import { dataTable } from "../components/table.js";
 import { toast, toastError } from "../components/toast.js";
+import { axisNames, shortName } from "../data/axes.js";
 import { poll } from "../data/polling.js";
 import { fill, h } from "../dom.js";
-import { duration, moment, number, setting } from "../format.js";
+import { duration, moment, number, setting, told } from "../format.js";
 import { navigate } from "../navigate.js";
 import { ViewState } from "../state.js";
 import { flat } from "./sweep/groups.js";
@@ -24,13 +25,15 @@ export default function trialPage({ place, id, signal, title }) {
   place.append(parts.head, parts.charts, parts.facts);
   const measured = new Measured(id, parts.charts, state, signal);
   let text = "";
+  let sweep = null;
   const again = poll(async () => {
     try {
       const [trial, explanation, attempts] = await Promise.all([`/trials/${id}`, `/trials/${id}/explain`, `/trials/${id}/attempts`].map((path) => json(path, { signal })));
+      sweep ??= await json(`/sweeps/${trial.sweep_id}`, { signal });
       const now = JSON.stringify([trial, explanation, attempts]);
       if (now !== text) {
         text = now;
-        showHead(parts.head, trial, explanation.sentence, () => again());
+        showHead(parts.head, trial, { sentence: explanation.sentence, sweep, again: () => again() });
         showFacts(parts.facts, trial, attempts.items, signal);
       }
       await measured.read();
@@ -45,7 +48,7 @@ export default function trialPage({ place, id, signal, title }) {
   document.addEventListener("theme", () => measured.show(), { signal });
 }
 
-function showHead(place, trial, sentence, again) {
+function showHead(place, trial, { sentence, sweep, again }) {
   const act = (path, done, then) => async () => {
     try {
       then(await post(path));
@@ -70,28 +73,41 @@ function showHead(place, trial, sentence, again) {
         OPEN.includes(trial.state) && h("button", { type: "button", class: "danger", on: { click: cancel } }, "Cancel"),
       ),
     ),
-    h("p", { class: "meta" }, "of ", h("a", { href: `/sweeps/${trial.sweep_id}` }, `sweep ${trial.sweep_id}`), ` · seed ${trial.seed} · attempt ${trial.attempts} of ${trial.max_attempts} · submitted ${moment(trial.created_at)}`, trial.finished_at && ` · ended ${moment(trial.finished_at)}`),
+    varied(trial, sweep),
+    h("p", { class: "meta" }, "of ", h("a", { href: `/sweeps/${sweep.id}` }, sweep.name), ` · sweep ${sweep.id} · seed ${trial.seed} · attempt ${trial.attempts} of ${trial.max_attempts} · submitted ${moment(trial.created_at)}`, trial.finished_at && ` · ended ${moment(trial.finished_at)}`),
     h("p", { class: "explanation" }, sentence),
     trial.error && h("pre", { class: "error-text", tabIndex: 0, "aria-label": "The error" }, trial.error),
     trial.summary && summary(trial.summary),
   );
 }
 
+/** What tells it from the other trials of its sweep. */
+function varied(trial, sweep) {
+  const names = axisNames(sweep);
+  const axes = names.map((name) => ({ name }));
+  const values = flat(trial.config);
+  const told = names.filter((name) => (values[name] ?? null) !== null).map((name) => [shortName(name, axes), setting(values[name])]);
+  return told.length > 0 && h("p", { class: "varied-values" }, told.map(([name, value]) => h("span", {}, h("span", { class: "meta" }, `${name} `), value)));
+}
+
+const FIRST = ["test_accuracy", "test_loss", "gradient_alignment", "weight_alignment"];
+
 function summary(values) {
-  const shown = Object.entries(values).filter(([, value]) => value !== null);
+  const place = (name) => (FIRST.includes(name) ? FIRST.indexOf(name) : FIRST.length);
+  const shown = Object.entries(values).filter(([, value]) => value !== null).sort(([a], [b]) => place(a) - place(b));
   return h("dl", { class: "figures" }, shown.map(([name, value]) => h("div", {}, h("dt", {}, name.replaceAll("_", " ")), h("dd", {}, number(value)))));
 }
 
 function showFacts(place, trial, attempts, signal) {
   const events = h("div", {}, loading(3, "Loading events"));
   const columns = [
-    { key: "pack", label: "Pack", numeric: true, cell: (attempt) => attempt.pack_id },
+    { key: "pack", label: "Pack", cell: (attempt) => attempt.pack_id },
     { key: "ended", label: "Ended", cell: (attempt) => attempt.reason ?? "running" },
     { key: "started", label: "Began", cell: (attempt) => moment(attempt.started_at) },
     { key: "took", label: "Took", numeric: true, cell: (attempt) => (attempt.finished_at ? duration((Date.parse(attempt.finished_at) - Date.parse(attempt.started_at)) / 1000) : "–") },
     { key: "where", label: "Where", cell: (attempt) => (attempt.provenance ? provenance(attempt.provenance) : "–") },
-    { key: "error", label: "Error", cell: (attempt) => attempt.error ?? "" },
-  ];
+    attempts.some(({ error }) => error) && { key: "error", label: "Error", cell: (attempt) => h("span", { class: "detail" }, attempt.error ?? "") },
+  ].filter(Boolean);
   fill(
     place,
     h("section", {}, h("h2", {}, "Attempts"), attempts.length === 0 ? empty("Nobody has tried yet.") : dataTable({ caption: "Attempts", columns, rows: attempts })),
@@ -114,7 +130,7 @@ async function showEvents(place, id, signal) {
   const columns = [
     { key: "at", label: "At", cell: ({ at }) => moment(at) },
     { key: "kind", label: "Event", cell: ({ kind }) => h("code", {}, kind) },
-    { key: "detail", label: "Detail", cell: ({ detail }) => h("code", { class: "detail" }, detail === null ? "" : JSON.stringify(detail)) },
+    { key: "detail", label: "Detail", cell: ({ detail }) => h("span", { class: "detail" }, told(detail)) },
   ];
   try {
     const rows = await askRows(`SELECT at, kind, pack_id, detail FROM v_events WHERE trial_id = ${id} ORDER BY event_id`, { signal, maxRows: 500 });

@@ -14,7 +14,7 @@ const MOST_SERIES = 16;
 export function answerChart({ columns, rows }, sql, state, signal) {
   const numeric = columns.filter((_, i) => rows.length > 0 && rows.some((row) => typeof row[i] === "number") && rows.every((row) => row[i] === null || typeof row[i] === "number"));
   if (numeric.length === 0 || rows.length < 2) return null;
-  const controls = h("form", { class: "controls", "aria-label": "What the chart shows" });
+  const controls = h("form", { class: "controls strip", "aria-label": "What the chart shows" });
   const chart = new Chart({ title: "Answer as a chart", name: "answer", signal });
   const details = h("details", { class: "answer-chart", open: state.get("chart") === "yes" }, h("summary", {}, "Chart"), controls, chart.element);
   const draw = () => {
@@ -36,7 +36,8 @@ function choices(columns, rows, numeric, state) {
   const words = columns.filter((name) => !numeric.includes(name));
   const x = valid(state.get("cx"), columns, columns.includes("step") ? "step" : (words[0] ?? columns[0]));
   const measured = numeric.filter((name) => name !== x && !["layer", "seed", "n", "trials", "sweep_id"].includes(name));
-  const y = valid(state.get("cy"), numeric, measured[0] ?? numeric.at(-1));
+  const outcome = measured.find((name) => /accuracy|alignment|loss|error/.test(name));
+  const y = valid(state.get("cy"), numeric, outcome ?? measured[0] ?? numeric.at(-1));
   const few = columns.filter((name, i) => name !== x && name !== y && new Set(rows.map((row) => JSON.stringify(row[i]))).size <= MOST_SERIES && (words.includes(name) || name === "layer"));
   const by = state.get("cby") === "none" ? "" : valid(state.get("cby"), columns, few[0] ?? "");
   return { x, y, by, log: state.get("clog") === "yes", kind: state.get("ckind") || (numeric.includes(x) ? "line" : "points") };

@@ -74,7 +74,7 @@ function lineDrawing(series, entries, { scale, bands, smooth, measure, sql, zoom
   const layers = [...new Set(series.flatMap(({ lines }) => [...lines.keys()]))].sort((a, b) => a - b);
   const shown = series.map(({ label }) => entries.find((entry) => entry.label === label));
   const range = cosineRange(series.flatMap(({ lines }) => [...lines.values()]));
-  const panels = layers.map((layer) => ({ title: `layer ${layer}`, range, lines: series.flatMap(({ lines }, i) => (lines.has(layer) ? [{ series: i, line: lines.get(layer) }] : [])) }));
+  const panels = layers.map((layer) => ({ title: `layer ${layer}`, yTitle: MEASURES[measure], range, lines: series.flatMap(({ lines }, i) => (lines.has(layer) ? [{ series: i, line: lines.get(layer) }] : [])) }));
   const columns = columnsFor(width, layers.length);
   const drawn = curves(panels, shown, { scale, bands: bands && series.length * layers.length <= 60, smooth, columns, panelHeight: columns === 1 ? 230 : 260, zoom });
   return {

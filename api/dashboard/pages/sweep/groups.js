@@ -9,7 +9,7 @@ import { poll } from "../../data/polling.js";
 import { Source } from "../../data/source.js";
 import { groupsSql } from "../../data/sql.js";
 import { fill, h } from "../../dom.js";
-import { setting, spread, whole } from "../../format.js";
+import { columnPlaces, setting, spread, whole } from "../../format.js";
 
 const METRICS = { test_accuracy: "test accuracy", train_accuracy: "train accuracy", test_loss: "test loss", train_loss: "train loss" };
 const MOST_ROWS = 200;
@@ -24,7 +24,7 @@ export function groupsTab(panel, view, signal) {
   const query = `/sql?${new URLSearchParams({ q: groupsSql(sweep.id) })}`;
   const csv = h("button", { type: "button", disabled: true, on: { click: () => keep(view, groups) } }, "CSV");
   panel.append(
-    h("div", { class: "controls" }, check("All parameters", state.get("all") === "yes", (value) => state.set({ all: value ? "yes" : "" })), h("div", { class: "actions push" }, csv, h("a", { class: "button", href: query }, "Query behind it"))),
+    h("div", { class: "controls bar-line" }, check("All parameters", state.get("all") === "yes", (value) => state.set({ all: value ? "yes" : "" })), h("div", { class: "actions push" }, csv, h("a", { class: "button", href: query }, "Query behind it"))),
     place,
   );
   const show = () => {
@@ -68,15 +68,27 @@ function columnsOf(axes, groups, all) {
     : axes.map(({ name }) => ({ key: name, label: shortName(name, axes), numeric: numeric(name), cell: ({ varied }) => setting(varied[name]), value: ({ varied }) => comparable(varied[name]) }));
   const metrics = Object.entries(METRICS)
     .filter(([name]) => groups.some((group) => group[`${name}_mean`] !== null))
-    .map(([name, label]) => ({ key: name, label, numeric: true, cell: (group) => spread(group[`${name}_mean`], group[`${name}_sd`]), value: (group) => group[`${name}_mean`] }));
+    .map(([name, label]) => measured(groups, name, label, (group) => [group[`${name}_mean`], group[`${name}_sd`]]));
   const layers = [...new Set(groups.flatMap((group) => group.layers.filter(({ gradient_alignment_mean: mean }) => mean !== null).map(({ layer }) => layer)))].sort((a, b) => a - b);
-  const aligned = layers.map((layer) => {
-    const of = (group) => group.layers.find((own) => own.layer === layer);
-    return { key: `layer${layer}`, label: `alignment ${layer}`, numeric: true, cell: (group) => spread(of(group)?.gradient_alignment_mean, of(group)?.gradient_alignment_sd), value: (group) => of(group)?.gradient_alignment_mean };
-  });
+  const aligned = layers.map((layer) =>
+    measured(groups, `layer${layer}`, `alignment ${layer}`, (group) => {
+      const own = group.layers.find((other) => other.layer === layer);
+      return [own?.gradient_alignment_mean, own?.gradient_alignment_sd];
+    }),
+  );
   const counts = [{ key: "n", label: "n", numeric: true, cell: ({ n }) => whole(n), value: ({ n }) => n }];
   if (groups.some(({ diverged }) => diverged > 0)) counts.push({ key: "diverged", label: "diverged", numeric: true, cell: ({ diverged }) => whole(diverged), value: ({ diverged }) => diverged });
   return [...settings, ...counts, ...metrics, ...aligned];
+}
+
+/** A column of means and deviations, the latter in grey. @param {(group: any) => [number | null | undefined, number | null | undefined]} of */
+function measured(groups, key, label, of) {
+  const places = columnPlaces(groups.map((group) => of(group)[1]));
+  const cell = (group) => {
+    const [mean, sd] = spread(...of(group), places).split(" ± ");
+    return sd === undefined ? mean : [mean, h("span", { class: "sd" }, ` ± ${sd}`)];
+  };
+  return { key, label, numeric: true, cell, value: (group) => of(group)[0] };
 }
 
 function comparable(value) {

@@ -5,7 +5,7 @@ import { openDialog } from "../../components/dialog.js";
 import { toast, toastError } from "../../components/toast.js";
 import { fill, h } from "../../dom.js";
 
-/** @param {import("../sweep.js").SweepView} view */
+/** Tags and notes, where there are any. @param {import("../sweep.js").SweepView} view */
 export function labels(view) {
   const place = h("div", { class: "labels" });
   const show = () => {
@@ -13,11 +13,11 @@ export function labels(view) {
     const key = JSON.stringify([tags, notes]);
     if (place.dataset.key === key) return;
     place.dataset.key = key;
+    place.hidden = tags.length === 0 && !notes;
     fill(
       place,
       tags.map((tag) => h("a", { class: "tag", href: `/sweeps?${new URLSearchParams({ filter: `tag = ${tag}` })}` }, tag)),
       notes && h("span", { class: "notes" }, notes),
-      h("button", { type: "button", class: "quiet", on: { click: () => edit(view, show) } }, "Edit name, tags, notes"),
     );
   };
   show();
@@ -25,7 +25,12 @@ export function labels(view) {
   return place;
 }
 
-async function edit(view, show) {
+/** @param {import("../sweep.js").SweepView} view */
+export function editButton(view) {
+  return h("button", { type: "button", class: "quiet", title: "Name, tags and notes", on: { click: () => edit(view) } }, "Edit");
+}
+
+async function edit(view) {
   const { id } = view.sweep;
   try {
     const answer = await fetchWithTag(id);
@@ -41,7 +46,6 @@ async function edit(view, show) {
     if (!(await openDialog({ title: "Edit the sweep", body, action: "Save" }))) return;
     const wanted = { name: name.value.trim(), tags: tags.value.split(/[\s,]+/).filter(Boolean), notes: notes.value.trim() || null };
     view.update(await json(`/sweeps/${id}`, { method: "PATCH", body: wanted, headers: { "If-Match": etag } }));
-    show();
     toast("Saved.");
   } catch (error) {
     toastError(error instanceof Problem && error.status === 412 ? new Error("Somebody has edited it meanwhile: open the form again") : error);

@@ -75,7 +75,7 @@ function draw({ trials, view, controls, chart, parallel, brushed, onBrush }) {
   showControls(controls, view, defined, { x, y: outcome });
   const selection = selectionOf(state, view);
   const { series, colours } = seriesOf(chosen(trials, selection.where), selection);
-  showLegend(chart.legend, series.map(({ label, colour, hidden }) => ({ label, colour, dash: "dot-mark", hidden })), (label) => toggleHidden(state, label));
+  showLegend(chart.legend, series.map(({ label, colour, dash, hidden }) => ({ label, colour, dash: `mark-${dash}`, hidden })), (label) => toggleHidden(state, label));
   const visible = series.filter(({ hidden }) => !hidden);
   const all = sweep.trials.succeeded ?? 0;
   const points = visible.reduce((sum, one) => sum + one.points.length, 0);
@@ -136,11 +136,11 @@ function seriesOf(trials, { by, axes, hidden }) {
   const axis = axes.find(({ name }) => name === by);
   const found = [...groups.values()].map((points) => ({ points, value: by === "" ? null : (points[0].varied[by] ?? null) }));
   if (axis?.ordered) found.sort((a, b) => a.value - b.value);
-  const own = by === "" ? found.map(() => ({ colour: looks(1, false, isDark())[0].colour })) : looks(found.length, axis?.ordered ?? false, isDark());
+  const own = by === "" ? found.map(() => looks(1, false, isDark())[0]) : looks(found.length, axis?.ordered ?? false, isDark());
   const colours = new Map();
   const series = found.map(({ points, value }, i) => {
     for (const point of points) colours.set(point.id, own[i].colour);
-    return { points, colour: own[i].colour, label: by === "" ? "trials" : valueName(by, value, axes.slice(0, 1)) };
+    return { points, ...own[i], label: by === "" ? "trials" : valueName(by, value, axes) };
   });
   const merged = by === "" ? [{ ...series[0], points: series.flatMap(({ points }) => points) }] : series;
   return { series: merged.map((one) => ({ ...one, hidden: hidden.has(one.label) })), colours };

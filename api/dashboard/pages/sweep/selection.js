@@ -44,7 +44,7 @@ function defaultAxis(axes, groups) {
 export function selectionControls(place, state, sweep, own = [], { steps = true } = {}) {
   const { axes, by, where, scale, smooth, bands } = selectionOf(state, sweep);
   const byOptions = [{ value: "", label: "every configuration" }, ...axes.map(({ name }) => ({ value: name, label: shortName(name, axes) }))];
-  const wheres = axes.filter(({ name, values }) => name !== by && values.length > 1).map((axis) => whereSelect(axis, axes, where, state));
+  const wheres = axes.filter(({ name, values, follows }) => !follows && name !== by && values.length > 1).map((axis) => whereSelect(axis, axes, where, state));
   fill(
     place,
     own,
@@ -88,5 +88,5 @@ export function pooledNote(series, { smooth, bands, folded, left }) {
 
 /** An empty place for controls. */
 export function controlBar() {
-  return h("form", { class: "controls", "aria-label": "What the charts show", on: { submit: (event) => event.preventDefault() } });
+  return h("form", { class: "controls strip", "aria-label": "What the charts show", on: { submit: (event) => event.preventDefault() } });
 }

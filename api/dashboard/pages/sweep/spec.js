@@ -11,9 +11,9 @@ import { fill, h } from "../../dom.js";
 export async function specTab(panel, view, signal) {
   const { state, sweep } = view;
   const text = h("pre", { class: "spec", tabIndex: 0, "aria-label": "The spec" });
-  const archive = h("button", { type: "button", class: "quiet", on: { click: () => keepArchive(sweep.id) } }, "Archive (zip)");
+  const archive = h("button", { type: "button", on: { click: () => keepArchive(sweep.id) } }, "Archive (zip)");
   panel.append(
-    h("div", { class: "controls" }, check("With all defaults", state.get("all") === "yes", (value) => state.set({ all: value ? "yes" : "" })), h("a", { class: "push", href: `/new?from=${sweep.id}` }, "Use it for a new sweep"), view.over && archive),
+    h("div", { class: "controls bar-line" }, check("With all defaults", state.get("all") === "yes", (value) => state.set({ all: value ? "yes" : "" })), h("div", { class: "actions push" }, view.over && archive, h("a", { class: "button", href: `/new?from=${sweep.id}` }, "Use it for a new sweep"))),
     text,
   );
   const short = await shortSpec(sweep.spec, signal);

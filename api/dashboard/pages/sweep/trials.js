@@ -8,7 +8,7 @@ import { dataTable } from "../../components/table.js";
 import { axisNames, shortName } from "../../data/axes.js";
 import { poll } from "../../data/polling.js";
 import { fill, h } from "../../dom.js";
-import { age, number, setting } from "../../format.js";
+import { age, measured, setting } from "../../format.js";
 
 const LIMIT = 100;
 const STATES = ["queued", "running", "succeeded", "failed", "cancelled"];
@@ -60,7 +60,7 @@ function controls(state) {
     { class: "controls", role: "search", on: { submit: (event) => event.preventDefault() } },
     line("Filter", state.get("filter"), (value) => state.set({ filter: value }), { placeholder: "rule in (fa, dfa) and test_accuracy > 0.9", class: "wide code" }),
     select("State", [{ value: "", label: "any state" }, ...STATES.map((value) => ({ value, label: value }))], state.get("state"), (value) => state.set({ state: value })),
-    h("a", { class: "hint push", href: "/docs", "data-outside": "" }, "Filters: comparisons joined by and, or, not"),
+    h("p", { class: "hint under" }, "Comparisons joined by ", h("code", {}, "and"), ", ", h("code", {}, "or"), " and ", h("code", {}, "not"), "; ", h("code", {}, "~"), " means: contains."),
   );
 }
 
@@ -79,7 +79,7 @@ function columnsOf({ sweep }, items) {
     { key: "state", label: "State", sort: "state", cell: (trial) => [badge(trial.state), trial.reason && trial.reason !== "completed" && h("span", { class: "reason" }, trial.reason)] },
     ...names.map((name) => ({ key: name, label: shortName(name, axes), sort: name, numeric: numeric(name), cell: (trial) => setting(trial[name]) })),
     { key: "seed", label: "seed", numeric: true, sort: "seed", cell: (trial) => String(trial.seed) },
-    ...metrics.map(([name, label]) => ({ key: name, label, numeric: true, sort: name, cell: (trial) => number(trial[name]) })),
+    ...metrics.map(([name, label]) => ({ key: name, label, numeric: true, sort: name, cell: (trial) => measured(trial[name]) })),
     { key: "attempts", label: "attempts", numeric: true, sort: "attempts", cell: (trial) => String(trial.attempts) },
     { key: "finished_at", label: "ended", sort: "finished_at", cell: (trial) => (trial.finished_at ? age(trial.finished_at) : "–") },
   ];

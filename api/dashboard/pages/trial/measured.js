@@ -6,7 +6,7 @@ import { curves, logAxis } from "../../charts/curves.js";
 import { table } from "../../charts/heatmap.js";
 import { looks } from "../../charts/palette.js";
 import { isDark } from "../../charts/plotly.js";
-import { segments } from "../../components/fields.js";
+import { segments, select } from "../../components/fields.js";
 import { metricsSql, traceSql } from "../../data/sql.js";
 import { fill, h } from "../../dom.js";
 
@@ -15,7 +15,7 @@ const MEASURES = { gradient_alignment: "gradient alignment", weight_alignment: "
 export class Measured {
   constructor(id, place, state, signal) {
     Object.assign(this, { id, place, state, signal, version: 0, text: "", trace: [], metrics: [] });
-    this.controls = h("form", { class: "controls", "aria-label": "What the charts show" });
+    this.controls = h("form", { class: "controls strip", "aria-label": "What the charts show" });
     this.layers = new Chart({ title: "Layer by layer", name: `trial-${id}-layers`, signal });
     this.curves = new Chart({ title: "Learning and alignment", name: `trial-${id}-learning`, signal });
   }
@@ -37,7 +37,7 @@ export class Measured {
     const key = JSON.stringify([available, location.search]);
     if (this.controls.dataset.key !== key) {
       this.controls.dataset.key = key;
-      fill(this.controls, measures.length > 0 && segments("Measure", measures, shown, (value) => this.state.set({ measure: value })), segments("Updates", [{ value: "log", label: "log" }, { value: "linear", label: "linear" }], scale, (value) => this.state.set({ scale: value })));
+      fill(this.controls, measures.length > 0 && select("Measure", measures, shown, (value) => this.state.set({ measure: value })), segments("Updates", [{ value: "log", label: "log" }, { value: "linear", label: "linear" }], scale, (value) => this.state.set({ scale: value })));
     }
     if (!this.curves.element.isConnected) fill(this.place, this.controls, this.layers.element, this.curves.element);
     const drawn = JSON.stringify([this.version, location.search, isDark()]);
@@ -60,18 +60,17 @@ export class Measured {
   }
 
   #learning(scale) {
-    const panels = [["loss", ["train_loss", "test_loss"]], ["accuracy", ["train_accuracy", "test_accuracy"]], ["alignment, all layers", ["gradient_alignment", "weight_alignment"]], ["generalisation error", ["generalisation_error"]]];
+    const panels = [["loss", ["train_loss", "test_loss"]], ["accuracy", ["train_accuracy", "test_accuracy"]], ["alignment", ["gradient_alignment", "weight_alignment"]], ["generalisation error", ["generalisation_error"]]];
     const own = looks(2, false, isDark());
     const all = panels.map(([title, names]) => [title, names.filter((name) => this.metrics.some((row) => row[name] !== null))]).filter(([, names]) => names.length > 0);
     const entries = [];
     const drawn = all.map(([title, names]) => ({
-      title: `${title}: ${names.map((name) => name.split("_")[0]).join(", ")}`,
+      title: names.length === 1 ? title : `${title}: ${names.map((name, i) => `${name.split("_")[0]} (${["solid", "dashed"][i]})`).join(", ")}`,
       log: title === "accuracy" ? null : logAxis(names.flatMap((name) => this.metrics.map((row) => row[name]))),
       lines: names.map((name, i) => ({ series: entries.push({ label: name.replaceAll("_", " "), theory: false, colour: own[i].colour, dash: i === 0 ? "solid" : "dash" }) - 1, line: lineOf(this.metrics, name, 0) })),
     }));
     return {
       ...curves(drawn, entries, { scale, bands: false, smooth: 1, columns: 1, panelHeight: 180 }),
-      note: "Solid is the first of each panel, dashed the second.",
       sql: metricsSql(this.id),
       summary: `${all.map(([title]) => title).join(", ")} against updates.`,
       table: () => ({ columns: Object.keys(this.metrics[0]), rows: this.metrics.map((row) => Object.values(row)) }),
