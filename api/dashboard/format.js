@@ -26,7 +26,7 @@ export function measured(value) {
 /** Mean and standard deviation: digits by the deviation, unless `places` says how many. @param {number | null} mean @param {number | null} sd @param {number | null} [places] */
 export function spread(mean, sd, places = null) {
   if (mean === null || mean === undefined) return "–";
-  if (sd === null || sd === undefined) return places === null ? number(mean) : mean.toFixed(places);
+  if (sd === null || sd === undefined) return places === null || (mean !== 0 && Math.abs(mean) < 1e-3) ? number(mean) : mean.toFixed(places);
   const size = Math.max(Math.abs(mean), Math.abs(sd));
   if (size > 0 && (size < 1e-3 || size >= 1e5)) return `${mean.toExponential(2)} ± ${sd.toExponential(1)}`;
   const shown = places ?? placesOf(sd);
@@ -38,10 +38,10 @@ function placesOf(sd) {
   return Math.min(6, Math.max(0, sd > 0 ? 1 - Math.floor(Math.log10(sd)) : 3));
 }
 
-/** Decimal places for a column, so that its numbers stand below each other: those of its median deviation. @param {(number | null | undefined)[]} sds */
+/** Decimal places for a column, so that its numbers stand below each other: those of its median deviation, 4 where there is none. @param {(number | null | undefined)[]} sds */
 export function columnPlaces(sds) {
   const defined = sds.filter((sd) => sd !== null && sd !== undefined && sd > 0).sort((a, b) => a - b);
-  return defined.length === 0 ? null : Math.min(4, Math.max(2, placesOf(defined[Math.floor(defined.length / 2)])));
+  return defined.length === 0 ? 4 : Math.min(4, Math.max(2, placesOf(defined[Math.floor(defined.length / 2)])));
 }
 
 /** A rate per second. @param {number} value */

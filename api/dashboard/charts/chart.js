@@ -6,6 +6,8 @@ import { toast, toastError } from "../components/toast.js";
 import { dressed, plotly } from "./plotly.js";
 
 const BETWEEN_MILLISECONDS = 1000;
+/** What a series is called that has no axis to be named by. */
+const ONLY = "all";
 
 /**
  * @typedef {{traces: any[], layout: any, note?: string, summary: string, sql?: string,
@@ -159,9 +161,10 @@ export function showLegend(place, entries, onToggle) {
   const key = JSON.stringify(entries);
   if (place.dataset.key === key) return;
   place.dataset.key = key;
+  const plain = entries.length === 1 && entries[0].label === ONLY; // there is nothing to tell it from
   fill(
     place,
-    entries.map(({ label, colour, dash, hidden }) =>
+    (plain ? [] : entries).map(({ label, colour, dash, hidden }) =>
       h(
         "button",
         { type: "button", class: "legend-entry", "aria-pressed": String(!hidden), on: { click: () => onToggle(label) } },

@@ -6,7 +6,9 @@ import { placeOf, stepAxis } from "./steps.js";
 
 /** Heights in pixels: of a series' name, of a layer's row at least and at most, of all rows if they can. */
 const NAME = 19;
-const [LOWEST, HIGHEST] = [13, 24];
+const [LOWEST, HIGHEST] = [7, 24];
+/** From this height on each row has its number; below, the highest and the lowest layer. */
+const NUMBERED = 12;
 const ALL = 520;
 const CHARACTER = 6.4;
 
@@ -35,9 +37,11 @@ export function heatmap(series, { scale, measure, measureName, sql, zoom, width 
     colorscale: SCALE,
     zmin: least < -0.05 ? Math.max(-1, Math.floor(least * 10) / 10) : 0,
     zmax: 1,
-    colorbar: { title: { text: measureName, side: "right", font: { size: 12 } }, thickness: 10, len: 1, lenmode: "fraction", outlinewidth: 0, ticklen: 3, tickfont: { size: 11 }, x: 1.01, xpad: 4, nticks: 6 },
+    colorbar: { title: { text: measureName, side: "right", font: { size: 12 } }, thickness: 10, len: Math.min(360, edges.at(-1)), lenmode: "pixels", y: 1, yanchor: "top", ypad: 0, outlinewidth: 0, ticklen: 3, tickfont: { size: 11 }, x: 1.01, xpad: 4, nticks: edges.at(-1) < 140 ? 4 : 6 },
   };
-  const named = rows.map((row, i) => ({ ...row, i })).filter(({ layer }) => layer !== null);
+  const isEnd = (i) => rows[i + 1]?.layer === null || (rows[i - 1]?.layer ?? null) === null;
+  const numbered = edges[1] - edges[0] >= NUMBERED;
+  const named = rows.map((row, i) => ({ ...row, i })).filter(({ layer, i }) => layer !== null && (numbered || isEnd(i)));
   return {
     traces: [trace],
     layout: {

@@ -8,21 +8,24 @@ import { setting } from "../format.js";
  *   where there are very many; `ordered`: they are numbers; `follows`: an axis before it tells its value
  */
 
-/** The axes on which the groups of a sweep differ, and how many groups it has. @param {any} sweep @param {AbortSignal} signal @returns {Promise<{axes: Axis[], groups: number}>} */
-export async function readAxes({ id, spec }, signal) {
+/** The axes on which the groups of a sweep differ, and how many groups it has. @param {number} id @param {AbortSignal} signal @returns {Promise<{axes: Axis[], groups: number}>} */
+export async function readAxes(id, signal) {
   const { items, groups } = await json(`/sweeps/${id}/axes`, { signal });
-  const follow = followers(spec);
-  return { axes: items.map(({ name, count, values }) => ({ name, count, values: values ?? [], ordered: isOrdered(values ?? []), follows: follow.has(name) })), groups };
+  return { axes: items.map(({ name, count, values }) => ({ name, count, values: values ?? [], ordered: isOrdered(values ?? []), follows: false })), groups };
 }
 
-/** Axes that are zipped with an earlier one, which tells their values. @param {any} spec */
-function followers(spec) {
+/** Axes with `follows` where they are zipped with an earlier one, which tells their values. @param {Axis[]} axes @param {any} spec @returns {Axis[]} */
+export function zipped(axes, spec) {
+  const parts = [spec, ...(spec.when ?? [])];
+  const named = partsOf(spec).flatMap((part) => Object.keys(part));
   const found = new Set();
-  for (const { zip } of [spec, ...(spec.when ?? [])]) {
+  for (const { zip } of parts) {
     const [first, ...others] = Object.entries(zip ?? {});
-    for (const [name, values] of others) if (tells(first[1], values)) found.add(name);
+    for (const [name, values] of others) {
+      if (tells(first[1], values) && named.indexOf(name) === named.lastIndexOf(name)) found.add(name);
+    }
   }
-  return found;
+  return axes.map((axis) => ({ ...axis, follows: found.has(axis.name) }));
 }
 
 /** Whether equal values of the one list stand beside equal values of the other. @param {any[]} list @param {any[]} other */
@@ -76,6 +79,10 @@ export function valueName(name, value, axes) {
 
 /** Dotted paths of all axes that a spec names. @param {{spec: any}} sweep */
 export function axisNames({ spec }) {
-  const parts = [spec, spec.random ?? {}, ...(spec.when ?? [])];
-  return [...new Set(parts.flatMap(({ grid, zip, space }) => [grid, zip, space].flatMap((names) => Object.keys(names ?? {}))))];
+  return [...new Set(partsOf(spec).flatMap((part) => Object.keys(part)))];
+}
+
+/** All that says what varies: values by name. */
+function partsOf(spec) {
+  return [spec, spec.random ?? {}, ...(spec.when ?? [])].flatMap(({ grid, zip, space }) => [grid ?? {}, zip ?? {}, space ?? {}]);
 }

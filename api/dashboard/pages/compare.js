@@ -9,7 +9,7 @@ import { isDark } from "../charts/plotly.js";
 import { check, line, segments, select } from "../components/fields.js";
 import { empty, failure, loading } from "../components/states.js";
 import { dataTable } from "../components/table.js";
-import { readAxes, sharedAxes, shortName } from "../data/axes.js";
+import { readAxes, sharedAxes, shortName, zipped } from "../data/axes.js";
 import { ALL, question, seriesOf } from "../data/series.js";
 import { Source } from "../data/source.js";
 import { curvesSql } from "../data/sql.js";
@@ -71,8 +71,8 @@ function idsOf(state) {
 }
 
 async function load(id, signal) {
-  const [{ name }, { axes }] = await Promise.all([json(`/sweeps/${id}`, { signal }), readAxes(id, signal)]);
-  return { id, name, axes };
+  const [{ name, spec }, { axes }] = await Promise.all([json(`/sweeps/${id}`, { signal }), readAxes(id, signal)]);
+  return { id, name, axes: zipped(axes, spec) };
 }
 
 /** What the address asks for, of these sweeps. */

@@ -5,7 +5,7 @@ import { connection } from "../connection.js";
 import { badge, liveProgress } from "../components/progress.js";
 import { failure, loading } from "../components/states.js";
 import { tabList } from "../components/tabs.js";
-import { readAxes } from "../data/axes.js";
+import { readAxes, zipped } from "../data/axes.js";
 import { fill, framed, h, setText, uniqueId } from "../dom.js";
 import { follow } from "../events.js";
 import { age, moment } from "../format.js";
@@ -70,7 +70,7 @@ export default async function sweepPage({ place, id, signal, title }) {
   try {
     const [sweep, apart] = await Promise.all([json(`/sweeps/${id}`, { signal }), readAxes(id, signal)]);
     title(sweep.name);
-    const view = new SweepView(sweep, apart, signal);
+    const view = new SweepView(sweep, { ...apart, axes: zipped(apart.axes, sweep.spec) }, signal);
     fill(place, header(view), tabs(view));
     watch(view);
   } catch (error) {

@@ -77,13 +77,18 @@ export function pooledNote(series, { smooth, bands, folded, left }) {
   const most = counts.map((n) => Math.max(0, ...n));
   const [fewest, trials] = [Math.min(...most), Math.max(0, ...most)];
   const groups = Math.max(0, ...series.map((one) => one.groups));
+  if (trials === 1 && groups === 1) return `One trial in each series${left + folded.left > 0 ? `; ${leftOut(left + folded.left)}` : ""}.`;
   const parts = [`Mean${bands ? " and standard deviation" : ""} over ${fewest < trials ? `${fewest} to ` : ""}${trials} ${trials === 1 ? "trial" : "trials"}`];
   if (groups > 1) parts[0] += ` of ${groups} configurations, pooled`;
   if (counts.some((n, i) => Math.min(...n) < most[i])) parts.push("over fewer where some have not come so far");
   if (smooth > 1) parts.push(`smoothed by a running mean over ${smooth} trace points`);
   if (folded.sampled) parts.push(`${folded.shown.toLocaleString("en")} of ${folded.total.toLocaleString("en")} trace points shown`);
-  if (left + folded.left > 0) parts.push(`${left + folded.left} more series are not shown: group by an axis, or choose fewer`);
+  if (left + folded.left > 0) parts.push(leftOut(left + folded.left));
   return `${parts.join("; ")}.`;
+}
+
+function leftOut(left) {
+  return `${left} more series are not shown: group by an axis, or choose fewer`;
 }
 
 /** An empty place for controls. */
