@@ -7,7 +7,7 @@ PIP_FLAGS = --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-inde
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run up reproduce test model faults browser fuzz check format golden cookbook bench-dashboard bench-engine bench-reading bench-service bench-sweeps bench-streaming bench-theory chaos docs docs-serve clean
+.PHONY: help run up reproduce test model faults browser screens fuzz check format golden cookbook bench-dashboard bench-engine bench-reading bench-service bench-sweeps bench-streaming bench-theory chaos docs docs-serve clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ faults: $(VENV)/.installed-dev ## Run all tests of faults, those that wait for R
 
 browser: $(VENV)/.installed-dev ## Run all tests of the dashboard in a browser, those of accessibility too (needs Chromium)
 	@$(BIN)/python -m pytest tests/browser -m 'slow or not slow'
+
+screens: $(VENV)/.installed-dev ## Picture every page of the dashboard in FOLDER (out/screens), and the documentation's anew
+	@SCREENS=$(abspath $(or $(FOLDER),out/screens)) RENEW_SCREENS=1 $(BIN)/python -m pytest tests/browser/test_screens.py -m slow
 
 fuzz: $(VENV)/.installed-dev ## Hold the API against its OpenAPI document with EXAMPLES random requests per operation
 	@SCHEMA_EXAMPLES=$(or $(EXAMPLES),200) $(BIN)/python -m pytest tests/contract/test_api_schema.py -s

@@ -166,7 +166,7 @@ SCREENS = (
     Screen("menu", "/sweeps/1?by=rule.name", "Curves, layer by layer", then=menu),
     Screen("dialog", "/sweeps/6", "Curves, layer by layer", then=cancelling),
     Screen("loading", "/sweeps/1", "Alignment", before=endless),
-    Screen("no-such-sweep", "/sweeps/999", "There is no such thing", refused=True),
+    Screen("no-such-sweep", "/sweeps/999", "There is no sweep 999", refused=True),
     Screen("bad-filter", "/sweeps?filter=naem = quickstart", "did you mean", refused=True),
     Screen("bad-sql", "/sql?q=SELECT nonsense FROM v_trials", "does not exist", refused=True),
     Screen("bad-spec", "/new", "configurations", then=misspelt),

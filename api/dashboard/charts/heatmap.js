@@ -37,7 +37,7 @@ export function heatmap(series, { scale, measure, measureName, sql, zoom, width 
     colorscale: SCALE,
     zmin: least < -0.05 ? Math.max(-1, Math.floor(least * 10) / 10) : 0,
     zmax: 1,
-    colorbar: { title: { text: measureName, side: "right", font: { size: 12 } }, thickness: 10, len: Math.min(360, edges.at(-1)), lenmode: "pixels", y: 1, yanchor: "top", ypad: 0, outlinewidth: 0, ticklen: 3, tickfont: { size: 11 }, x: 1.01, xpad: 4, nticks: edges.at(-1) < 140 ? 4 : 6 },
+    colorbar: { title: { text: measureName, side: "right", font: { size: 12 } }, thickness: 10, len: Math.min(360, edges.at(-1)), lenmode: "pixels", y: 1, yanchor: "top", ypad: 0, outlinewidth: 0, ticklen: 3, tickfont: { size: 11 }, ticklabeloverflow: "allow", x: 1.01, xpad: 4, nticks: edges.at(-1) < 140 ? 4 : 6 },
   };
   const isEnd = (i) => rows[i + 1]?.layer === null || (rows[i - 1]?.layer ?? null) === null;
   const numbered = edges[1] - edges[0] >= NUMBERED;
@@ -48,7 +48,7 @@ export function heatmap(series, { scale, measure, measureName, sql, zoom, width 
       height: Math.max(160, edges.at(-1) + margin.t + margin.b),
       margin,
       xaxis: { ...stepAxis(steps.at(-1) ?? 1, scale, zoom), showgrid: false, showline: false, ...(zoom ? { range: zoom } : {}) },
-      yaxis: { tickmode: "array", tickvals: named.map(({ i }) => middle(i)), ticktext: named.map(({ layer, i }) => (rows[i + 1]?.layer === null ? `layer ${layer}` : String(layer))), showgrid: false, showline: false, range: [0, edges.at(-1)], fixedrange: true, ticks: "" },
+      yaxis: { tickmode: "array", tickvals: named.map(({ i }) => middle(i)), ticktext: named.map(({ layer, i }) => (rows[i + 1]?.layer === null ? `layer ${layer}` : String(layer))), showgrid: false, showline: false, range: [0, edges.at(-1)], fixedrange: true, tickcolor: "rgba(0, 0, 0, 0)" },
       annotations: rows.flatMap(({ title }, i) => (title ? [blockTitle(cut(title, width - margin.l - margin.r), middle(i))] : [])),
     },
     summary: `Heat map of ${measureName} by layer and update for ${series.length} series, from ${number(Math.min(...values), 2)} to ${number(Math.max(...values), 2)}.`,

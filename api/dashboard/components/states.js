@@ -31,8 +31,9 @@ export function failure(error, again) {
     "div",
     { class: "problem", role: "alert" },
     h("p", { class: "problem-title" }, titleOf(error)),
-    error.errors.length === 0 && error.detail && error.detail !== error.title && h("p", {}, error.detail),
+    error.errors.length === 0 && error.detail && error.status !== 404 && error.detail !== error.title && h("p", {}, error.detail),
     problemList(error.errors),
+    error.status === 404 && h("p", {}, h("a", { href: "/sweeps" }, "All sweeps")),
     error.status !== 404 && error.status !== 422 && retry,
   );
 }
@@ -56,9 +57,14 @@ export function said(error) {
   return error instanceof Error ? error.message : String(error);
 }
 
+/** @param {string} text */
+function sentence(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 function titleOf(error) {
   if (error.status === 403) return "Your token does not permit this";
-  if (error.status === 404) return "There is no such thing";
+  if (error.status === 404) return sentence(error.detail ?? "there is no such thing");
   if (error.status === 503) return "The server is busy, or its database is away";
   return error.title;
 }

@@ -130,7 +130,7 @@ function picker(sweep, chosen, mark) {
 }
 
 function nameCell(sweep) {
-  return [h("a", { href: `/sweeps/${sweep.id}`, class: "strong" }, sweep.name), h("span", { class: "id" }, ` ${sweep.id}`), sweep.tags.map((tag) => h("span", { class: "tag" }, tag))];
+  return [h("a", { href: `/sweeps/${sweep.id}`, class: "strong name", title: sweep.name }, sweep.name), h("span", { class: "id" }, ` ${sweep.id}`), sweep.tags.map((tag) => h("span", { class: "tag" }, tag))];
 }
 
 function doneOf({ trials, trial_count: count }) {

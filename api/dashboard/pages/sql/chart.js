@@ -63,7 +63,7 @@ function drawing(columns, rows, { x, y, by, log, kind }, sql, chart) {
   const [xAt, yAt, byAt] = [x, y, by].map((name) => columns.indexOf(name));
   const groups = new Map();
   for (const row of rows) {
-    const name = by === "" ? y : setting(row[byAt]);
+    const name = by === "" ? y : typeof row[byAt] === "string" ? row[byAt] : `${by} ${setting(row[byAt])}`;
     groups.set(name, [...(groups.get(name) ?? []), row]);
   }
   const shown = [...groups].slice(0, MOST_SERIES);
@@ -81,7 +81,7 @@ function drawing(columns, rows, { x, y, by, log, kind }, sql, chart) {
   const isNumber = rows.every((row) => typeof row[xAt] === "number" || row[xAt] === null);
   return {
     traces,
-    layout: { height: 360, xaxis: { title: x, ...(log && isNumber ? { type: "log", dtick: 1 } : {}), ...(isNumber ? {} : { type: "category", automargin: true }) }, yaxis: { title: y } },
+    layout: { height: 360, margin: { l: 62, r: 12, t: 8, b: 44 }, xaxis: { title: x, ...(log && isNumber ? { type: "log", dtick: 1 } : {}), ...(isNumber ? {} : { type: "category", automargin: true }) }, yaxis: { title: y } },
     note: groups.size > MOST_SERIES ? `The first ${MOST_SERIES} of ${groups.size} series.` : "",
     summary: `${y} against ${x}, ${shown.length} series.`,
     sql,

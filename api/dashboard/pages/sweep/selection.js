@@ -27,8 +27,10 @@ export function selectionOf(state, { axes, groups }) {
   };
 }
 
-/** The rule, else the axis of fewest values; every configuration by itself where there are few. */
+/** The only axis, the rule, else the axis of fewest values; every configuration by itself where there are few. */
 function defaultAxis(axes, groups) {
+  const alone = axes.filter(({ follows }) => !follows);
+  if (alone.length === 1 && alone[0].count <= MOST_SERIES && alone[0].name !== "model.kind") return alone[0].name;
   if (groups <= 8) return "";
   const rule = axes.find(({ name }) => name === "rule.name");
   if (rule) return rule.name;
