@@ -84,7 +84,9 @@ def begin(engine: Engine, document: dict[str, Any], folder: Path) -> None:
         sweep, _ = sweeps.submit(session, parse(document), idempotency_key=None, owner=None)
     executor = InlineExecutor(DataLibrary(), describe("cpu", products.configure(), "tolerance"))
     dispatcher = Dispatcher(engine=engine, executor=executor, store=Store(str(folder)), ttl=timedelta(minutes=10))
-    states = text("SELECT count(*) FILTER (WHERE finished_at IS NOT NULL), count(pack_id) FROM trials WHERE sweep_id = :id")
+    states = text(
+        "SELECT count(*) FILTER (WHERE finished_at IS NOT NULL), count(pack_id) FROM trials WHERE sweep_id = :id"
+    )
     ended = running = 0
     while ended * 2 < sweep.trial_count or running == 0:
         dispatcher.tick()

@@ -8,6 +8,8 @@ import { framed, h } from "../dom.js";
 const [TOP, BOTTOM, SIDE] = [34, 22, 12];
 const HEIGHT = 320;
 const LEAST_WIDTH = 104;
+const MOST_WORDS = 20;
+const WORDS = "11px system-ui, sans-serif";
 
 /**
  * @typedef {import("./brushes.js").Scale} Scale
@@ -22,6 +24,7 @@ export class ParallelCoordinates {
     this.element = h("div", { class: "parallel-box", tabIndex: 0, role: "region", "aria-label": "Parallel coordinates, to scroll" }, this.canvas);
     /** @type {Scale[]} */
     this.scales = [];
+    this.left = SIDE;
     this.rows = [];
     /** @type {Record<string, Brush>} */
     this.brushes = {};
@@ -42,7 +45,15 @@ export class ParallelCoordinates {
   }
 
   #x(i) {
-    return this.scales.length < 2 ? this.width / 2 : SIDE + (i * (this.width - 2 * SIDE)) / (this.scales.length - 1);
+    return this.scales.length < 2 ? this.width / 2 : this.left + (i * (this.width - this.left - SIDE)) / (this.scales.length - 1);
+  }
+
+  /** Words of the first axis stand before it. */
+  #margin(pen) {
+    const [first] = this.scales;
+    if (first.kind !== "words" || this.scales.length < 2) return SIDE;
+    pen.font = WORDS;
+    return Math.max(SIDE, ...first.words.slice(0, MOST_WORDS).map((text) => Math.min(LEAST_WIDTH - 10, pen.measureText(text).width) + 8));
   }
 
   #y(height) {
@@ -60,6 +71,7 @@ export class ParallelCoordinates {
     this.canvas.style.height = `${HEIGHT}px`;
     const pen = this.canvas.getContext("2d");
     pen.scale(ratio, ratio);
+    this.left = this.#margin(pen);
     const page = colours();
     const selected = this.rows.filter((row) => this.scales.every(({ name }) => admits(this.brushes[name], row[name])));
     const chosen = new Set(selected);
@@ -102,24 +114,25 @@ export class ParallelCoordinates {
     const at = this.scales.indexOf(scale);
     pen.textAlign = edge[at] ?? "center";
     pen.fillStyle = page.text;
-    pen.fillText(scale.label, at === 0 ? x - 8 : at === this.scales.length - 1 ? x + 8 : x, 12);
-    pen.font = "11px system-ui, sans-serif";
+    pen.fillText(scale.label, at === 0 ? 0 : at === this.scales.length - 1 ? x + 8 : x, 12);
+    pen.font = WORDS;
     this.#ticks(pen, scale, x, page);
     const brush = this.brushes[scale.name];
     if (brush !== undefined) this.#brush(pen, scale, brush, x, page);
   }
 
   #ticks(pen, scale, x, page) {
-    const ticks = scale.kind === "words" ? scale.words.slice(0, 20).map((text) => [heightOf(scale, text), text]) : [[0, number(scale.low, 3)], [1, number(scale.high, 3)]];
-    const last = scale === this.scales.at(-1);
-    pen.textAlign = last ? "right" : "left";
+    const isWord = scale.kind === "words";
+    const ticks = isWord ? scale.words.slice(0, MOST_WORDS).map((text) => [heightOf(scale, text), text]) : [[0, number(scale.low, 3)], [1, number(scale.high, 3)]];
+    const before = scale === this.scales.at(-1) || (scale === this.scales[0] && isWord);
+    pen.textAlign = before ? "right" : "left";
     pen.lineWidth = 5;
     pen.lineJoin = "round";
     pen.strokeStyle = page.paper;
     for (const [height, text] of ticks) {
-      const y = this.#y(height) + (scale.kind === "words" ? 4 : height === 0 ? 14 : -6);
-      pen.strokeText(text, last ? x - 5 : x + 5, y, LEAST_WIDTH - 10);
-      pen.fillText(text, last ? x - 5 : x + 5, y, LEAST_WIDTH - 10);
+      const y = this.#y(height) + (isWord ? 4 : height === 0 ? 14 : -6);
+      pen.strokeText(text, before ? x - 5 : x + 5, y, LEAST_WIDTH - 10);
+      pen.fillText(text, before ? x - 5 : x + 5, y, LEAST_WIDTH - 10);
     }
   }
 
