@@ -30,17 +30,17 @@ LONGEST = 2400
 """Pixels of a page, from its top, that a picture shows."""
 
 PICTURES = {
-    "quickstart.png": ("sweep-alignment", "light", 920),
-    "screens/sweeps.png": ("sweeps", "light", 430),
-    "screens/alignment-dark.png": ("sweep-alignment", "dark", 920),
-    "screens/learning.png": ("sweep-learning", "light", 900),
-    "screens/outcomes.png": ("sweep-outcomes", "light", 1010),
+    "quickstart.png": ("sweep-alignment", "light", 1080),
+    "screens/sweeps.png": ("sweeps", "light", 470),
+    "screens/alignment-dark.png": ("sweep-alignment", "dark", 1080),
+    "screens/learning.png": ("sweep-learning", "light", 1300),
+    "screens/outcomes.png": ("sweep-outcomes", "light", 1230),
     "screens/groups.png": ("sweep-groups", "light", 620),
-    "screens/compare.png": ("compare", "light", 900),
+    "screens/compare.png": ("compare", "light", 1010),
     "screens/trial.png": ("trial", "light", 900),
     "screens/queue.png": ("queue", "light", 430),
     "screens/sql.png": ("sql", "light", 900),
-    "screens/new.png": ("bad-spec", "light", 620),
+    "screens/new.png": ("bad-spec", "light", 700),
     "screens/phone.png": ("sweep-alignment", "phone", 740),
 }
 """What the documentation shows: the screen, the way, how much of it from the top."""
@@ -124,7 +124,7 @@ def renew(folder: Path, way: str) -> None:
         (DOCS / name).parent.mkdir(exist_ok=True)
         with Image.open(folder / f"{screen}-{way}.png") as image:
             shown = image.convert("RGB").crop((0, 0, image.width, min(image.height, round(height * 1.5))))
-            shown.quantize(128, dither=Image.Dither.NONE).save(DOCS / name, optimize=True)
+            shown.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(DOCS / name, optimize=True)
 
 
 def test_the_pictures_of_the_documentation_are_there_and_small() -> None:
