@@ -35,7 +35,7 @@ const DEFAULTS = { tab: "alignment", measure: "gradient_alignment", by: "*", sca
 
 /**
  * What the parts of the page share. Events: `changed` when trials have ended, `event` for each transition that the
- * stream told, `progress`.
+ * stream told, `live` when it begins or is lost, `progress`.
  */
 export class SweepView extends EventTarget {
   /** @param {any} sweep @param {{axes: import("../data/axes.js").Axis[], groups: number}} apart @param {AbortSignal} signal */
@@ -50,6 +50,8 @@ export class SweepView extends EventTarget {
     /** What the stream has told since the page was opened, the last first; bounded. @type {any[]} */
     this.told = [];
     this.toldCount = 0;
+    /** How it listens. */
+    this.live = "";
   }
 
   get over() {
@@ -76,11 +78,9 @@ export default async function sweepPage({ place, id, signal, title }) {
   } catch (error) {
     if (signal.aborted) return;
     const again = () => {
-      connection.removeEventListener("restored", again);
       fill(place);
       sweepPage({ place, id, signal, title });
     };
-    connection.addEventListener("restored", again, { signal });
     fill(place, failure(error, again));
   }
 }
@@ -106,7 +106,7 @@ function header(view) {
   });
   show();
   view.addEventListener("progress", show);
-  view.addEventListener("live", (event) => setText(live, { live: "live", lost: "reconnecting", over: "" }[event.detail]));
+  view.addEventListener("live", (event) => setText(live, { live: "live", "now and then": "every few seconds", lost: "reconnecting", over: "" }[event.detail]));
   return h(
     "header",
     { class: "sweep-head" },
@@ -158,7 +158,7 @@ function watch(view) {
       if (!signal.aborted) console.warn(error);
     }
   };
-  connection.addEventListener("restored", refresh, { signal });
+  connection.addEventListener("restored", () => refresh().then(() => view.over || start()), { signal });
   let following = null;
   const start = () => {
     if (following !== null) return;
@@ -175,7 +175,11 @@ function watch(view) {
         view.update(progress);
         if (over) refresh().then(() => view.dispatchEvent(new Event("changed")));
       },
-      onState: (state) => view.dispatchEvent(new CustomEvent("live", { detail: state })),
+      onState(state) {
+        view.live = state;
+        view.dispatchEvent(new CustomEvent("live", { detail: state }));
+        if (state === "live") refresh(); // what changed between the reading of the page and the beginning of the stream
+      },
     };
     following = follow(view.sweep.id, listener, signal).finally(() => {
       following = null;

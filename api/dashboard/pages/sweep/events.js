@@ -3,6 +3,8 @@
 import { page as readPage } from "../../api.js";
 import { failure, loading } from "../../components/states.js";
 import { dataTable } from "../../components/table.js";
+import { toastError } from "../../components/toast.js";
+import { connection } from "../../connection.js";
 import { fill, framed, h, setText } from "../../dom.js";
 import { counted, moment } from "../../format.js";
 
@@ -30,24 +32,30 @@ export function eventsTab(panel, view, signal) {
   });
   show();
   view.addEventListener("event", show, { signal });
-  readBefore(before, view.sweep.id, signal);
+  const again = readBefore(before, view.sweep.id, signal);
+  view.addEventListener("live", ({ detail }) => detail === "live" && again(), { signal });
+  connection.addEventListener("restored", again, { signal });
 }
 
 function rowProps(event) {
   return { data: { event: String(event.id) } };
 }
 
-async function readBefore(place, id, signal) {
-  const events = [];
+/** Pages of events from the beginning. Returns what reads the last of them again: it may have been read too early. */
+function readBefore(place, id, signal) {
+  const read = [];
   const more = async (cursor) => {
     try {
       const found = await readPage(`/sweeps/${id}/events`, { limit: LIMIT, cursor }, signal);
-      events.push(...found.items);
+      const last = read.findIndex((page) => page.cursor === cursor);
+      read.splice(last < 0 ? read.length : last, 1, { cursor, items: found.items });
       const next = found.next_cursor;
-      fill(place, dataTable({ caption: "Events from the beginning", columns: COLUMNS, rows: events }), next && h("button", { type: "button", class: "more", on: { click: () => more(next) } }, "Show more"));
+      fill(place, dataTable({ caption: "Events from the beginning", columns: COLUMNS, rows: read.flatMap(({ items }) => items), rowProps }), next && h("button", { type: "button", class: "more", on: { click: () => more(next) } }, "Show more"));
     } catch (error) {
-      if (!signal.aborted) fill(place, failure(error, () => more(cursor)));
+      if (!signal.aborted && read.length === 0) fill(place, failure(error, () => more(cursor)));
+      else if (!signal.aborted) toastError(error);
     }
   };
-  await more(null);
+  more(null);
+  return () => more(read.at(-1)?.cursor ?? null);
 }
