@@ -7,6 +7,7 @@ export const ROOT = "/api/v1";
 const LONG_AT_ONCE = 2; // a caller may have four long requests in flight: other tabs want theirs
 const TRIES = 4;
 const DOUBT_MILLISECONDS = 6000; // an answer that takes longer may never come
+const LONGEST_MILLISECONDS = 120000; // longer than anything takes: nobody is at the other end of this connection
 const BETWEEN_MILLISECONDS = 500;
 const BODILESS = [204, 205, 304];
 
@@ -134,6 +135,7 @@ async function send(path, { method = "GET", query, body, text, type, accept, hea
   if (text !== undefined) sent["Content-Type"] = type;
   const stop = new AbortController();
   const doubt = setInterval(isThere, DOUBT_MILLISECONDS);
+  const dead = setTimeout(() => stop.abort(), LONGEST_MILLISECONDS);
   connection.addEventListener("lost", () => stop.abort(), { signal: stop.signal });
   try {
     const answer = await fetch(url(path, query), {
@@ -142,6 +144,7 @@ async function send(path, { method = "GET", query, body, text, type, accept, hea
       body: body === undefined ? text : JSON.stringify(body),
       signal: signal ? AbortSignal.any([signal, stop.signal]) : stop.signal,
     });
+    clearTimeout(dead);
     if (isGateways(answer)) {
       await isThere();
       return null;
@@ -154,6 +157,7 @@ async function send(path, { method = "GET", query, body, text, type, accept, hea
     return null;
   } finally {
     clearInterval(doubt);
+    clearTimeout(dead);
     stop.abort();
   }
 }

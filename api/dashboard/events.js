@@ -70,6 +70,7 @@ class Connection {
     const leave = this.held ? hold(() => this.stop.abort("crowded")) : () => {};
     const watch = setInterval(() => this.#listenForSilence(), 1000);
     document.addEventListener("visibilitychange", () => this.#lookAway(), { signal: this.signal });
+    window.addEventListener("online", () => this.stop.abort("silent"), { signal: this.signal }); // the network is another
     try {
       return await this.#readAll(sweepId);
     } catch {
