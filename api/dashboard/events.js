@@ -17,16 +17,26 @@ const LOOK_IN_MILLISECONDS = 5000;
 const FIRST_MILLISECONDS = 500;
 const LONGEST_MILLISECONDS = 15000;
 
+/** States in which nothing is missed. */
+export const LISTENS = ["live", "now and then"];
+
 /**
  * @typedef {{onEvent?: (event: any) => void, onProgress?: (progress: any, over: boolean) => void,
- *   onState?: (state: "live" | "now and then" | "lost" | "over") => void}} Listener `live`: from now on nothing is missed
+ *   onState?: (state: "live" | "now and then" | "lost" | "over") => void}} Listener states are told when they change
  */
 
 /**
  * Follow a sweep until it is over or the signal aborts.
- * @param {number} sweepId @param {Listener} listener @param {AbortSignal} signal
+ * @param {number} sweepId @param {Listener} told @param {AbortSignal} signal
  */
-export async function follow(sweepId, listener, signal) {
+export async function follow(sweepId, told, signal) {
+  let state = null;
+  const onState = (now) => {
+    if (now === state) return;
+    state = now;
+    told.onState?.(now);
+  };
+  const listener = { ...told, onState };
   const parser = new Parser();
   let wait = FIRST_MILLISECONDS;
   for (;;) {
@@ -37,7 +47,7 @@ export async function follow(sweepId, listener, signal) {
     const end = await connected.read(sweepId);
     if (signal.aborted) return;
     if (end === "over") {
-      listener.onState?.("over");
+      onState("over");
       return;
     }
     if (connected.opened) wait = FIRST_MILLISECONDS;
@@ -46,7 +56,7 @@ export async function follow(sweepId, listener, signal) {
       await pause(jittered(LOOK_IN_MILLISECONDS), signal).catch(() => {});
       continue;
     }
-    listener.onState?.("lost");
+    onState("lost");
     if (!(await isThere())) continue;
     await pause(jittered(wait), signal).catch(() => {});
     wait = Math.min(wait * 2, LONGEST_MILLISECONDS);
@@ -132,7 +142,7 @@ class Connection {
   #tellState() {
     if (this.opened || this.parser.lastId === null) return;
     this.opened = true;
-    this.listener.onState?.(this.held ? "live" : "now and then");
+    this.listener.onState(this.held ? "live" : "now and then");
   }
 
   /** By the clock on the wall: timers stop while a computer sleeps. */

@@ -7,7 +7,7 @@ import { failure, loading } from "../components/states.js";
 import { tabList } from "../components/tabs.js";
 import { readAxes } from "../data/axes.js";
 import { fill, framed, h, setText, uniqueId } from "../dom.js";
-import { follow } from "../events.js";
+import { follow, LISTENS } from "../events.js";
 import { age, moment } from "../format.js";
 import { ViewState } from "../state.js";
 import { actions } from "./sweep/actions.js";
@@ -50,8 +50,6 @@ export class SweepView extends EventTarget {
     /** What the stream has told since the page was opened, the last first; bounded. @type {any[]} */
     this.told = [];
     this.toldCount = 0;
-    /** How it listens. */
-    this.live = "";
   }
 
   get over() {
@@ -176,9 +174,8 @@ function watch(view) {
         if (over) refresh().then(() => view.dispatchEvent(new Event("changed")));
       },
       onState(state) {
-        view.live = state;
         view.dispatchEvent(new CustomEvent("live", { detail: state }));
-        if (state === "live") refresh(); // what changed between the reading of the page and the beginning of the stream
+        if (LISTENS.includes(state)) refresh(); // what changed between the reading of the page and the beginning of the stream
       },
     };
     following = follow(view.sweep.id, listener, signal).finally(() => {

@@ -6,6 +6,7 @@ import { dataTable } from "../../components/table.js";
 import { toastError } from "../../components/toast.js";
 import { connection } from "../../connection.js";
 import { fill, framed, h, setText } from "../../dom.js";
+import { LISTENS } from "../../events.js";
 import { counted, moment } from "../../format.js";
 
 const LIMIT = 100;
@@ -33,7 +34,7 @@ export function eventsTab(panel, view, signal) {
   show();
   view.addEventListener("event", show, { signal });
   const again = readBefore(before, view.sweep.id, signal);
-  view.addEventListener("live", ({ detail }) => detail === "live" && again(), { signal });
+  view.addEventListener("live", ({ detail }) => LISTENS.includes(detail) && again(), { signal });
   connection.addEventListener("restored", again, { signal });
 }
 
