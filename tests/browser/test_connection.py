@@ -208,6 +208,7 @@ def test_what_was_asked_when_the_server_went_away_is_shown_as_it_became(
     page.get_by_role("button", name="Pause").click()
     page.clock.run_for(7 * SECOND)
     page.clock.run_for(9 * SECOND)
+    expect(page.get_by_role("alert")).to_have_count(1)  # what the page reads by itself, the banner tells of
     expect(page.get_by_role("alert")).to_contain_text("whether this was done will be seen when it is back")
     with session.begin():
         session.execute(text("UPDATE sweeps SET state = 'paused' WHERE id = :id"), {"id": sweep_id})

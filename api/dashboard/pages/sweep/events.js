@@ -45,18 +45,27 @@ function rowProps(event) {
 /** Pages of events from the beginning. Returns what reads the last of them again: it may have been read too early. */
 function readBefore(place, id, signal) {
   const read = [];
-  const more = async (cursor) => {
+  let reading = Promise.resolve();
+  const last = () => read.at(-1)?.cursor ?? null;
+  const again = () => {
+    reading = reading.then(() => readPages(last()));
+  };
+  const more = (cursor) => {
+    reading = reading.then(() => readPages(cursor, toastError));
+  };
+  const readPages = async (cursor, refused = () => {}) => {
     try {
-      const found = await readPage(`/sweeps/${id}/events`, { limit: LIMIT, cursor }, signal);
-      const last = read.findIndex((page) => page.cursor === cursor);
-      read.splice(last < 0 ? read.length : last, 1, { cursor, items: found.items });
-      const next = found.next_cursor;
-      fill(place, dataTable({ caption: "Events from the beginning", columns: COLUMNS, rows: read.flatMap(({ items }) => items), rowProps }), next && h("button", { type: "button", class: "more", on: { click: () => more(next) } }, "Show more"));
+      const { items, next_cursor: next } = await readPage(`/sweeps/${id}/events`, { limit: LIMIT, cursor }, signal);
+      const known = read.findIndex((page) => page.cursor === cursor);
+      read.splice(known < 0 ? read.length : known, 1, { cursor, items });
+      const rows = read.flatMap((page) => page.items);
+      fill(place, dataTable({ caption: "Events from the beginning", columns: COLUMNS, rows, rowProps }), next && h("button", { type: "button", class: "more", on: { click: () => more(next) } }, "Show more"));
     } catch (error) {
-      if (!signal.aborted && read.length === 0) fill(place, failure(error, () => more(cursor)));
-      else if (!signal.aborted) toastError(error);
+      if (signal.aborted) return;
+      if (read.length === 0) fill(place, failure(error, again));
+      else refused(error);
     }
   };
-  more(null);
-  return () => more(read.at(-1)?.cursor ?? null);
+  again();
+  return again;
 }
