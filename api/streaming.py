@@ -140,7 +140,11 @@ class Hub:
                 last = batch.last_id
         client = self._join(sweep_id)
         try:
-            start = await client.start
+            while not client.start.done():  # for as long as transactions are open that may write earlier events
+                await asyncio.wait([client.start], timeout=_BEAT_SECONDS)
+                if not client.start.done():
+                    yield _HEARTBEAT.text
+            start = client.start.result()
             if last is not None:
                 async for batch in self._history(sweep_id, last, start):
                     yield batch.text

@@ -1,11 +1,15 @@
 /** The REST API, as this page asks it: errors as values of one kind, patience with refusals that say when to come again. */
 
-import { reportLost } from "./connection.js";
-import { askForToken, authorised } from "./token.js";
+import { connection, isGateways, isLost, isThere } from "./connection.js";
+import { askForToken, authorised, token } from "./token.js";
 
 export const ROOT = "/api/v1";
 const LONG_AT_ONCE = 2; // a caller may have four long requests in flight: other tabs want theirs
 const TRIES = 4;
+const DOUBT_MILLISECONDS = 6000; // an answer that takes longer may never come
+const LONGEST_MILLISECONDS = 120000; // longer than anything takes: nobody is at the other end of this connection
+const BETWEEN_MILLISECONDS = 500;
+const BODILESS = [204, 205, 304];
 
 /** What went wrong, as problem+json tells it. */
 export class Problem extends Error {
@@ -20,10 +24,12 @@ export class Problem extends Error {
   }
 }
 
-/** The server could not be reached. */
+/** The server could not be reached. `certain`: nothing was changed by what was asked. */
 export class Disconnected extends Error {
-  constructor() {
-    super("The server cannot be reached");
+  /** @param {boolean} certain */
+  constructor(certain) {
+    super(certain ? "The server cannot be reached" : "The server went away before it answered: whether this was done will be seen when it is back");
+    this.certain = certain;
   }
 }
 
@@ -35,18 +41,31 @@ export class Disconnected extends Error {
  * @returns {Promise<Response>}
  */
 export async function request(path, options = {}) {
+  const safe = isSafe(path, options);
   for (let attempt = 1; ; attempt += 1) {
+    const used = token();
     const answer = await send(path, options);
+    if (answer === null) {
+      if (!safe || isLost() || attempt >= TRIES) throw new Disconnected(safe);
+      await pause(BETWEEN_MILLISECONDS * attempt, options.signal);
+      continue;
+    }
     if (answer.ok) return answer;
-    if (answer.status === 401 && (await askForToken())) continue;
+    if (answer.status === 401 && (await askForToken(used))) continue;
+    if (answer.status === 503 && !(await isThere()) && safe) throw new Disconnected(safe);
     const wait = Number(answer.headers.get("Retry-After"));
-    const patient = answer.status === 429 || (answer.status === 503 && (options.method ?? "GET") === "GET");
+    const patient = answer.status === 429 || (answer.status === 503 && safe);
     if (patient && wait > 0 && attempt < TRIES) {
       await pause(Math.min(wait, 5) * 1000, options.signal);
       continue;
     }
     throw new Problem(await problemOf(answer));
   }
+}
+
+/** Whether it may be sent twice. */
+function isSafe(path, { method = "GET", query = {} }) {
+  return method === "GET" || path === "/query" || query.dry_run === true;
 }
 
 /** The answer's JSON. @param {string} path @param {Parameters<typeof request>[1]} [options] */
@@ -105,22 +124,41 @@ export function url(path, query = {}) {
   return `${ROOT}${path}${text && `?${text}`}`;
 }
 
+/**
+ * The whole answer; null where the connection broke, or the server is away. Raises AbortError.
+ * @returns {Promise<Response | null>}
+ */
 async function send(path, { method = "GET", query, body, text, type, accept, headers = {}, signal }) {
   const sent = { ...headers };
   if (accept) sent.Accept = accept;
   if (body !== undefined) sent["Content-Type"] = "application/json";
   if (text !== undefined) sent["Content-Type"] = type;
+  const stop = new AbortController();
+  const doubt = setInterval(isThere, DOUBT_MILLISECONDS);
+  const dead = setTimeout(() => stop.abort(), LONGEST_MILLISECONDS);
+  connection.addEventListener("lost", () => stop.abort(), { signal: stop.signal });
   try {
-    return await fetch(url(path, query), {
+    const answer = await fetch(url(path, query), {
       method,
       headers: authorised(sent),
       body: body === undefined ? text : JSON.stringify(body),
-      signal,
+      signal: signal ? AbortSignal.any([signal, stop.signal]) : stop.signal,
     });
+    clearTimeout(dead);
+    if (isGateways(answer)) {
+      await isThere();
+      return null;
+    }
+    const content = BODILESS.includes(answer.status) ? null : await answer.arrayBuffer();
+    return new Response(content, { status: answer.status, statusText: answer.statusText, headers: answer.headers });
   } catch (error) {
-    if (error instanceof DOMException && error.name === "AbortError") throw error;
-    reportLost();
-    throw new Disconnected();
+    if (signal?.aborted) throw error;
+    await isThere();
+    return null;
+  } finally {
+    clearInterval(doubt);
+    clearTimeout(dead);
+    stop.abort();
   }
 }
 

@@ -1,5 +1,8 @@
 /** Which page an address shows. Pages get a place, what the address says, and a signal that aborts when they are left. */
 
+import { Disconnected } from "./api.js";
+import { failure } from "./components/states.js";
+import { isThere } from "./connection.js";
 import { fill } from "./dom.js";
 
 /**
@@ -39,9 +42,14 @@ export class Router {
     const path = location.pathname;
     markCurrent(path);
     const route = this.routes.find(({ pattern }) => pattern.test(path)) ?? this.routes.at(-1);
-    const page = await route.load();
+    const page = await route.load().catch(() => null);
     if (signal.aborted) return;
     fill(this.place);
+    if (page === null) {
+      await isThere();
+      fill(this.place, failure(new Disconnected(true), () => signal.aborted || location.reload()));
+      return;
+    }
     const id = Number(route.pattern.exec(path)?.[1]);
     const title = (text) => {
       document.title = `${text} · alignsweep`;

@@ -1,5 +1,6 @@
 /** The token that the server asks for, kept for this tab alone. */
 
+import { signedIn, signedOut } from "./connection.js";
 import { h } from "./dom.js";
 import { openDialog } from "./components/dialog.js";
 
@@ -17,13 +18,27 @@ export function authorised(more = {}) {
 }
 
 let asking = null;
+let declined = false;
 
-/** Ask for a token; all who need one wait for the same answer. @returns {Promise<boolean>} whether one was given */
-export function askForToken() {
-  asking ??= ask().finally(() => {
-    asking = null;
-  });
-  return asking;
+/**
+ * Ask for a token; all who need one wait for the same answer. Who gives none is not asked again until they wish.
+ * @param {string | null} used the token that was refused @returns {Promise<boolean>} whether there is another
+ */
+export async function askForToken(used) {
+  if (token() !== used) return true;
+  if (!declined) {
+    asking ??= ask().finally(() => {
+      asking = null;
+    });
+    declined = !(await asking);
+  }
+  if (declined) signedOut(giveToken);
+  return !declined;
+}
+
+async function giveToken() {
+  declined = false;
+  if (await askForToken(token())) signedIn();
 }
 
 async function ask() {

@@ -196,6 +196,23 @@ def test_a_slow_client_is_cut_off_and_holds_nobody(
     until(lambda: app.state.hub.size == 0)
 
 
+def test_a_stream_that_has_nothing_to_tell_beats(
+    url: str, session: Session, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it waits to know where it begins, too: for as long as somebody may write earlier events."""
+    monkeypatch.setattr(streaming, "_BEAT_SECONDS", 0.05)
+    sweep_id = q.submit(session)
+    with engine.connect() as other, httpx.stream("GET", f"{url}/api/v1/sweeps/{sweep_id}/events/stream") as answer:
+        other.execute(text("SELECT pg_current_xact_id()"))
+        lines = answer.iter_lines()
+        before = [next(line for line in lines if line) for _ in range(3)]
+        other.rollback()
+        first = next(line for line in lines if line and line != ": heartbeat")
+        next(line for line in lines if line == ": heartbeat")
+    assert before[1:] == [": heartbeat", ": heartbeat"]
+    assert first.startswith("id: ")
+
+
 def dull_client(url: str, sweep_id: int) -> socket.socket:
     """Asks for a stream and reads nothing of it."""
     host, port = url.removeprefix("http://").split(":")

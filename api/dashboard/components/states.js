@@ -1,6 +1,7 @@
 /** What stands where content is not, or not yet: loading, empty, an error in words. */
 
 import { Disconnected, Problem } from "../api.js";
+import { connection } from "../connection.js";
 import { h } from "../dom.js";
 
 /** Grey lines where something will stand. @param {number} [lines] @param {string} [what] */
@@ -15,13 +16,16 @@ export function empty(title, ...more) {
 }
 
 /**
- * An error in words, with what may help.
+ * An error in words, with what may help. What could not be asked is asked again when the server is back.
  * @param {unknown} error @param {() => void} [again]
  */
 export function failure(error, again) {
   const retry = again && h("button", { type: "button", on: { click: again } }, "Try again");
   if (error instanceof Disconnected) {
-    return h("div", { class: "problem", role: "alert" }, h("p", { class: "problem-title" }, error.message), h("p", {}, "It will be asked again as soon as it is back."), retry);
+    const waits = again && h("p", {}, "It will be asked again as soon as it is back.");
+    const box = h("div", { class: "problem", role: "alert" }, h("p", { class: "problem-title" }, error.message), waits, retry);
+    if (again) connection.addEventListener("restored", () => box.isConnected && again(), { once: true });
+    return box;
   }
   if (!(error instanceof Problem)) {
     console.error(error);

@@ -1,7 +1,9 @@
 /** Reading again and again: while the page is seen, sooner where something is likely to have changed, at once when the server is back. */
 
-import { isAborted } from "../api.js";
-import { connection } from "../connection.js";
+import { seen } from "../attention.js";
+import { back, connection } from "../connection.js";
+
+const AFTER_A_MISTAKE_MILLISECONDS = 5000;
 
 /**
  * Call `read` until the signal aborts. It returns after how many ms to read again, null for when somebody asks.
@@ -15,29 +17,26 @@ export function poll(read, signal) {
     asked = true;
     wake();
   };
-  const restored = () => now();
-  connection.addEventListener("restored", restored, { signal });
-  document.addEventListener("visibilitychange", () => document.hidden || now(), { signal });
+  connection.addEventListener("restored", now, { signal });
   signal.addEventListener("abort", () => wake(), { once: true });
+  const rest = (milliseconds) =>
+    new Promise((resolve) => {
+      const timer = milliseconds === null ? 0 : setTimeout(resolve, milliseconds);
+      wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   const run = async () => {
     while (!signal.aborted) {
       asked = false;
-      let wait = null;
-      try {
-        wait = await read(signal);
-      } catch (error) {
-        if (signal.aborted || isAborted(error)) return;
-        console.error(error);
-        wait = 5000;
-      }
-      if (asked) continue;
-      await new Promise((resolve) => {
-        const timer = wait !== null && !document.hidden ? setTimeout(resolve, wait) : 0;
-        wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
+      const wait = await read(signal).catch((error) => {
+        if (!signal.aborted) console.error(error);
+        return AFTER_A_MISTAKE_MILLISECONDS;
       });
+      if (!asked && !signal.aborted) await rest(wait);
+      await seen(signal);
+      await back(signal);
     }
   };
   run();

@@ -1,6 +1,6 @@
 /** A spec is written here: what is wrong stands at its line, what it would cost beside it, as it is written. */
 
-import { json, Problem, request } from "../api.js";
+import { Disconnected, json, Problem, request } from "../api.js";
 import { failure, loading, said } from "../components/states.js";
 import { toast } from "../components/toast.js";
 import { yamlOf } from "../data/yaml.js";
@@ -39,7 +39,7 @@ export default async function newSweep({ place, signal, title }) {
     asked.abort();
     asked = new AbortController();
     sessionStorage.setItem(DRAFT, editor.text);
-    const ok = await validate(editor, plan, AbortSignal.any([asked.signal, signal]));
+    const ok = await validate(editor, plan, AbortSignal.any([asked.signal, signal]), check);
     if (ok !== null) submit.disabled = !ok;
   };
   const later = settled(350, check);
@@ -52,13 +52,16 @@ export default async function newSweep({ place, signal, title }) {
     event.preventDefault();
     send(editor, plan, submit, key);
   });
-  try {
-    editor.text = await firstText(signal);
-  } catch (error) {
-    if (!signal.aborted) fill(plan, failure(error));
-    return;
-  }
-  await check();
+  const begin = async () => {
+    try {
+      editor.text ||= await firstText(signal);
+    } catch (error) {
+      if (!signal.aborted) fill(plan, failure(error, begin));
+      return;
+    }
+    await check();
+  };
+  await begin();
 }
 
 /** The spec of another sweep, the draft of this tab, or an example. */
@@ -70,7 +73,7 @@ async function firstText(signal) {
 }
 
 /** Whether it may be submitted; null where the question was overtaken. */
-async function validate(editor, plan, signal) {
+async function validate(editor, plan, signal, again) {
   try {
     const answer = await ask(editor.text, { query: { dry_run: true }, signal });
     editor.mark([]);
@@ -79,7 +82,7 @@ async function validate(editor, plan, signal) {
   } catch (error) {
     if (signal.aborted) return null;
     if (!(error instanceof Problem) || error.status !== 422) {
-      fill(plan, failure(error));
+      fill(plan, failure(error, again));
       return false;
     }
     editor.mark(error.errors);
@@ -137,7 +140,7 @@ async function send(editor, plan, submit, key) {
     submit.disabled = false;
     if (error instanceof Problem && error.status === 422) editor.mark(error.errors);
     fill(plan, failure(error));
-    toast(said(error));
+    toast(error instanceof Disconnected ? "The server went away before it answered. Submit again: if it has the sweep already, it makes no other." : said(error));
   }
 }
 

@@ -1,6 +1,6 @@
 /** Questions in SQL over the public views: asked, answered as a table and as a chart, kept as CSV, shared by address. */
 
-import { ask, Problem } from "../api.js";
+import { ask, Disconnected, Problem } from "../api.js";
 import { select } from "../components/fields.js";
 import { empty, failure, loading } from "../components/states.js";
 import { dataTable, sorted } from "../components/table.js";
@@ -64,7 +64,7 @@ async function offerQuestions(place, state, use, signal) {
     const sweep = h("input", { id: "question-sweep", type: "number", min: 1, value: state.get("sweep"), on: { change: (event) => state.set({ sweep: event.target.value }) } });
     fill(place, h("div", { class: "controls" }, select("Questions of the cookbook", options, "", chosen), h("div", { class: "field narrow" }, h("label", { for: "question-sweep" }, "of sweep"), sweep)));
   } catch (error) {
-    if (!signal.aborted) fill(place, failure(error));
+    if (!signal.aborted) fill(place, failure(error instanceof TypeError ? new Disconnected(true) : error, () => offerQuestions(place, state, use, signal)));
   }
 }
 
@@ -79,7 +79,7 @@ async function show(place, sql, state, signal, pageSignal) {
   } catch (error) {
     if (signal.aborted) return;
     place.dataset.state = "refused";
-    fill(place, error instanceof Problem && error.status === 422 ? refusal(error) : failure(error));
+    fill(place, error instanceof Problem && error.status === 422 ? refusal(error) : failure(error, () => show(place, sql, state, signal, pageSignal)));
   }
 }
 

@@ -7,7 +7,7 @@ import { failure, loading } from "../components/states.js";
 import { tabList } from "../components/tabs.js";
 import { readAxes, zipped } from "../data/axes.js";
 import { fill, framed, h, setText, uniqueId } from "../dom.js";
-import { follow } from "../events.js";
+import { follow, LISTENS } from "../events.js";
 import { age, moment } from "../format.js";
 import { ViewState } from "../state.js";
 import { actions } from "./sweep/actions.js";
@@ -35,7 +35,7 @@ const DEFAULTS = { tab: "alignment", measure: "gradient_alignment", by: "*", sca
 
 /**
  * What the parts of the page share. Events: `changed` when trials have ended, `event` for each transition that the
- * stream told, `progress`.
+ * stream told, `live` when it begins or is lost, `progress`.
  */
 export class SweepView extends EventTarget {
   /** @param {any} sweep @param {{axes: import("../data/axes.js").Axis[], groups: number}} apart @param {AbortSignal} signal */
@@ -76,11 +76,9 @@ export default async function sweepPage({ place, id, signal, title }) {
   } catch (error) {
     if (signal.aborted) return;
     const again = () => {
-      connection.removeEventListener("restored", again);
       fill(place);
       sweepPage({ place, id, signal, title });
     };
-    connection.addEventListener("restored", again, { signal });
     fill(place, failure(error, again));
   }
 }
@@ -106,7 +104,7 @@ function header(view) {
   });
   show();
   view.addEventListener("progress", show);
-  view.addEventListener("live", (event) => setText(live, { live: "live", lost: "reconnecting", over: "" }[event.detail]));
+  view.addEventListener("live", (event) => setText(live, { live: "live", "now and then": "every few seconds", lost: "reconnecting", over: "" }[event.detail]));
   return h(
     "header",
     { class: "sweep-head" },
@@ -158,7 +156,7 @@ function watch(view) {
       if (!signal.aborted) console.warn(error);
     }
   };
-  connection.addEventListener("restored", refresh, { signal });
+  connection.addEventListener("restored", () => refresh().then(() => view.over || start()), { signal });
   let following = null;
   const start = () => {
     if (following !== null) return;
@@ -175,7 +173,10 @@ function watch(view) {
         view.update(progress);
         if (over) refresh().then(() => view.dispatchEvent(new Event("changed")));
       },
-      onState: (state) => view.dispatchEvent(new CustomEvent("live", { detail: state })),
+      onState(state) {
+        view.dispatchEvent(new CustomEvent("live", { detail: state }));
+        if (LISTENS.includes(state)) refresh(); // what changed between the reading of the page and the beginning of the stream
+      },
     };
     following = follow(view.sweep.id, listener, signal).finally(() => {
       following = null;

@@ -47,7 +47,7 @@ export default function sweeps({ place, signal, title }) {
       signal.throwIfAborted();
       if (view.items.length === 0 || error.status === 422) fill(list, failure(error, again));
       view.text = "";
-      return null;
+      return error.status < 500 ? null : 5000;
     }
   };
   const show = (items, cursor) => {

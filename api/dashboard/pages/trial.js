@@ -41,7 +41,7 @@ export default function trialPage({ place, id, signal, title }) {
     } catch (error) {
       signal.throwIfAborted();
       if (text === "") fill(parts.head, failure(error, again));
-      return null;
+      return error.status < 500 ? null : 5000;
     }
   }, signal);
   state.addEventListener("change", () => measured.show());
@@ -136,6 +136,6 @@ async function showEvents(place, id, signal) {
     const rows = await askRows(`SELECT at, kind, pack_id, detail FROM v_events WHERE trial_id = ${id} ORDER BY event_id`, { signal, maxRows: 500 });
     fill(place, dataTable({ caption: "Events of the trial", columns, rows }));
   } catch (error) {
-    if (!signal.aborted) fill(place, failure(error));
+    if (!signal.aborted) fill(place, failure(error, () => showEvents(place, id, signal)));
   }
 }

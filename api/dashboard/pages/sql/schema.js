@@ -13,10 +13,12 @@ ORDER BY columns.table_name, columns.ordinal_position`;
 /** @param {HTMLTextAreaElement} editor @param {AbortSignal} signal */
 export function schemaList(editor, signal) {
   const place = h("div", { class: "schema" }, loading(8, "Loading views"));
-  askRows(COLUMNS, { signal }).then(
-    (rows) => fill(place, list(rows, editor)),
-    (error) => signal.aborted || fill(place, failure(error)),
-  );
+  const load = () =>
+    askRows(COLUMNS, { signal }).then(
+      (rows) => fill(place, list(rows, editor)),
+      (error) => signal.aborted || fill(place, failure(error, load)),
+    );
+  load();
   return place;
 }
 

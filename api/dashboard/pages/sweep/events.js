@@ -3,7 +3,10 @@
 import { page as readPage } from "../../api.js";
 import { failure, loading } from "../../components/states.js";
 import { dataTable } from "../../components/table.js";
+import { toastError } from "../../components/toast.js";
+import { connection } from "../../connection.js";
 import { fill, framed, h, setText } from "../../dom.js";
+import { LISTENS } from "../../events.js";
 import { counted, moment, told } from "../../format.js";
 
 const LIMIT = 100;
@@ -32,24 +35,39 @@ export function eventsTab(panel, view, signal) {
   });
   show();
   view.addEventListener("event", show, { signal });
-  readBefore(before, view.sweep.id, signal);
+  const again = readBefore(before, view.sweep.id, signal);
+  view.addEventListener("live", ({ detail }) => LISTENS.includes(detail) && again(), { signal });
+  connection.addEventListener("restored", again, { signal });
 }
 
 function rowProps(event) {
   return { data: { event: String(event.id) } };
 }
 
-async function readBefore(place, id, signal) {
-  const events = [];
-  const more = async (cursor) => {
+/** Pages of events from the beginning. Returns what reads the last of them again: it may have been read too early. */
+function readBefore(place, id, signal) {
+  const read = [];
+  let reading = Promise.resolve();
+  const last = () => read.at(-1)?.cursor ?? null;
+  const again = () => {
+    reading = reading.then(() => readPages(last()));
+  };
+  const more = (cursor) => {
+    reading = reading.then(() => readPages(cursor, toastError));
+  };
+  const readPages = async (cursor, refused = () => {}) => {
     try {
-      const found = await readPage(`/sweeps/${id}/events`, { limit: LIMIT, cursor }, signal);
-      events.push(...found.items);
-      const next = found.next_cursor;
-      fill(place, dataTable({ caption: "Events from the beginning", columns: COLUMNS, rows: events }), next && h("button", { type: "button", class: "more", on: { click: () => more(next) } }, "Show more"));
+      const { items, next_cursor: next } = await readPage(`/sweeps/${id}/events`, { limit: LIMIT, cursor }, signal);
+      const known = read.findIndex((page) => page.cursor === cursor);
+      read.splice(known < 0 ? read.length : known, 1, { cursor, items });
+      const rows = read.flatMap((page) => page.items);
+      fill(place, dataTable({ caption: "Events from the beginning", columns: COLUMNS, rows, rowProps }), next && h("button", { type: "button", class: "more", on: { click: () => more(next) } }, "Show more"));
     } catch (error) {
-      if (!signal.aborted) fill(place, failure(error, () => more(cursor)));
+      if (signal.aborted) return;
+      if (read.length === 0) fill(place, failure(error, again));
+      else refused(error);
     }
   };
-  await more(null);
+  again();
+  return again;
 }

@@ -1,6 +1,6 @@
 /** Name, tags and notes of a sweep, which can be edited. */
 
-import { json, Problem, request } from "../../api.js";
+import { Disconnected, json, Problem, request } from "../../api.js";
 import { openDialog } from "../../components/dialog.js";
 import { toast, toastError } from "../../components/toast.js";
 import { fill, h } from "../../dom.js";
@@ -43,13 +43,30 @@ async function edit(view) {
       h("label", { for: "edit-tags" }, "Tags, with spaces between"), tags,
       h("label", { for: "edit-notes" }, "Notes"), notes,
     ];
-    if (!(await openDialog({ title: "Edit the sweep", body, action: "Save" }))) return;
-    const wanted = { name: name.value.trim(), tags: tags.value.split(/[\s,]+/).filter(Boolean), notes: notes.value.trim() || null };
-    view.update(await json(`/sweeps/${id}`, { method: "PATCH", body: wanted, headers: { "If-Match": etag } }));
+    const save = () => {
+      const wanted = { name: name.value.trim(), tags: tags.value.split(/[\s,]+/).filter(Boolean), notes: notes.value.trim() || null };
+      return json(`/sweeps/${id}`, { method: "PATCH", body: wanted, headers: { "If-Match": etag } });
+    };
+    const edited = await untilSaved(body, save);
+    if (edited === null) return;
+    view.update(edited);
     toast("Saved.");
   } catch (error) {
     toastError(error instanceof Problem && error.status === 412 ? new Error("Somebody has edited it meanwhile: open the form again") : error);
   }
+}
+
+/** Show the form until what is in it is saved, or not wanted: what was written outlasts a server that is away. */
+async function untilSaved(body, save) {
+  while (await openDialog({ title: "Edit the sweep", body, action: "Save" })) {
+    try {
+      return await save();
+    } catch (error) {
+      if (!(error instanceof Disconnected)) throw error;
+      toastError(error);
+    }
+  }
+  return null;
 }
 
 async function fetchWithTag(id) {

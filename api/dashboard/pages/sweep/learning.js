@@ -1,12 +1,13 @@
 /** Loss, accuracy and alignment on one axis of updates, with the phases: when layers align, when the loss falls. */
 
-import { askRows, pause, Problem } from "../../api.js";
+import { askRows, Disconnected, pause, Problem } from "../../api.js";
 import { Chart, showLegend } from "../../charts/chart.js";
 import { cosineRange, curves, logAxis } from "../../charts/curves.js";
 import { table } from "../../charts/heatmap.js";
 import { isDark } from "../../charts/plotly.js";
 import { check, segments } from "../../components/fields.js";
 import { empty } from "../../components/states.js";
+import { connection } from "../../connection.js";
 import { curvesSql, phasesSql } from "../../data/sql.js";
 import { fill, h } from "../../dom.js";
 import { dressedSeries, readCurves, zoomed } from "./charting.js";
@@ -139,7 +140,8 @@ class Phases {
         .catch((error) => {
           this.asking = false;
           if (this.signal.aborted) return;
-          if (!(error instanceof Problem)) console.warn(error);
+          if (error instanceof Disconnected) connection.addEventListener("restored", () => this.#begin(), { once: true, signal: this.signal });
+          else if (!(error instanceof Problem)) console.warn(error);
           this.refused = error.message;
           this.onRows();
         });
@@ -151,9 +153,11 @@ class Phases {
   #askAgain() {
     const { finished_at: ended } = this.view.sweep;
     if (ended === null || Date.now() - Date.parse(ended) > FRESH_MILLISECONDS) return;
-    pause(AGAIN_MILLISECONDS, this.signal).then(() => {
-      this.key = "";
-      this.onRows();
-    }, () => {});
+    pause(AGAIN_MILLISECONDS, this.signal).then(() => this.#begin(), () => {});
+  }
+
+  #begin() {
+    this.key = "";
+    this.onRows();
   }
 }

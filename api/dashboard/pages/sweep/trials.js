@@ -33,8 +33,10 @@ export function trialsTab(panel, view, signal) {
       show(items, cursor);
     } catch (error) {
       signal.throwIfAborted();
-      shown.text = "";
-      fill(place, failure(error, again));
+      if (shown.text === "" || error.status === 422) {
+        shown.text = "";
+        fill(place, failure(error, again));
+      }
     }
     return view.over ? null : 5000;
   };
