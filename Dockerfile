@@ -6,12 +6,13 @@ ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 
 WORKDIR /app
 COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY alignsweep alignsweep
 COPY api api
 COPY db db
 COPY services services
 COPY workers workers
 COPY recipes recipes
-RUN pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" -c constraints.txt .
+RUN pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" -c constraints.txt '.[service]'
 
 # The state of the source, as provenance has it: --build-arg COMMIT=$(git rev-parse HEAD)
 ARG COMMIT=

@@ -104,17 +104,17 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing into $(VENV) (once; PyTorch is large) ..."
-	@$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e .
+	@$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[service]'
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing into $(VENV) with the tools of the tests (once) ..."
-	@$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[service,dev]'
 	@# An oracle of the tests: its own dependencies (notebooks, plots) are not needed for that.
 	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps biotorch==0.0.16
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-docs: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing into $(VENV) with what builds the site (once) ..."
-	@$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[docs]'
+	@$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[service,docs]'
 	@touch $@ $(VENV)/.installed

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from api.cli import lists, operate, reproduce, specs, tokens, transfer, webhooks
-from api.cli.console import FAILED, Format, err, out, show, tell, told
+from api.cli.console import FAILED, WRONG_USAGE, Format, err, out, show, tell, told
 from api.cli.examples import examples
 from api.cli.naming import SweepId, found
 from api.cli.operate import Output
@@ -265,5 +265,15 @@ def _exit_for(sweep: dict[str, Any]) -> None:
         raise typer.Exit(FAILED)
 
 
+def main() -> None:
+    """The command: what serves and trains needs packages that the client does without."""
+    try:
+        app()
+    except ModuleNotFoundError as error:
+        err.print(f"[red]there is no {error.name} here[/]", highlight=False)
+        err.print("Commands that serve or train need the service: pip install 'alignsweep\\[service]'", highlight=False)
+        sys.exit(WRONG_USAGE)
+
+
 if __name__ == "__main__":
-    app()
+    main()

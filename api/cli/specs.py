@@ -92,8 +92,8 @@ def show_plan(answer: dict[str, Any], path: Path, output: Format) -> None:
 
 def _validate(path: Path) -> None:
     from services.planning.advice import Advice
+    from services.planning.branches import branches
     from services.planning.expansion import expand, parse
-    from services.planning.plan import branches
 
     spec = parse(read_spec(path))
     advice = Advice(spec)

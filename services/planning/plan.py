@@ -1,6 +1,5 @@
 """What a spec would cost: trials, packs, rows, bytes, and time as far as it was ever measured."""
 
-from collections import Counter
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -12,22 +11,12 @@ from services.domain.schedule import total_steps, trace_steps
 from services.domain.spec import SweepSpec
 from services.packing import pack_key, pack_limit
 from services.planning.advice import Advice
+from services.planning.branches import Branch, branches
 from services.planning.expansion import expand
 from services.planning.timing import Estimate, Shape, estimate
 
 _TRACE_ROW_BYTES = 90
 _METRIC_ROW_BYTES = 110
-
-
-@dataclass(frozen=True, kw_only=True)
-class Branch:
-    """Combinations to which the same entries of `when` apply."""
-
-    when: list[int]
-    """Indices into `when`; none: the combinations that keep the base."""
-    condition: str | None
-    groups: int
-    trials: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,22 +65,3 @@ def plan(session: Session, spec: SweepSpec) -> Plan:
         estimate=estimate(session, shapes, resources, running=spec.limits.running),
         warnings=advice.warnings(),
     )
-
-
-def branches(spec: SweepSpec, groups: Counter[tuple[int, ...]]) -> list[Branch]:
-    """How many groups and trials each set of branches has; those without a branch first."""
-    if not spec.when:
-        return []
-    return [
-        Branch(when=list(when), condition=_condition(spec, when), groups=n, trials=n * spec.seeds.count)
-        for when, n in sorted(groups.items())
-    ]
-
-
-def _condition(spec: SweepSpec, when: tuple[int, ...]) -> str | None:
-    conditions = [
-        f"{path} = {' or '.join(str(value) for value in values)}"
-        for index in when
-        for path, values in spec.when[index].if_.items()
-    ]
-    return ", ".join(dict.fromkeys(conditions)) or None

@@ -1,10 +1,14 @@
 """The Python client by itself: what it imports, what it repeats, how progress looks."""
 
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from datetime import timedelta
+from importlib import metadata
 from io import BytesIO
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -40,6 +44,28 @@ def test_the_client_imports_nothing_heavy() -> None:
     code = f"import sys, api.client; print(*(name for name in {heavy} if name in sys.modules))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert ran.stdout.strip() == ""
+
+
+def test_the_client_and_the_commands_that_ask_need_no_package_of_the_service(tmp_path: Path) -> None:
+    """What the extra `service` alone installs cannot be imported here."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    names = {re.split(r"[^a-z0-9.-]", line)[0] for line in project["optional-dependencies"]["service"]}
+    assert {"torch", "ray", "fastapi", "sqlalchemy", "psycopg"} <= names
+    missing = sorted(top for top, of in metadata.packages_distributions().items() if of[0].lower() in names)
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys({missing}))  # importing them raises ModuleNotFoundError
+import alignsweep
+from api.cli.main import main
+sys.argv = ["alignsweep", *sys.argv[1:]]
+main()
+"""
+    spec = str(tmp_path / "mine.yaml")
+    for command in (["--help"], ["new", spec], ["validate", spec], ["schema"]):
+        ran = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, timeout=120)
+        assert ran.returncode == 0, ran.stderr
+    refused = subprocess.run([sys.executable, "-c", code, "up"], capture_output=True, text=True, timeout=120)
+    assert (refused.returncode, "pip install 'alignsweep[service]'" in refused.stderr) == (2, True)
 
 
 def test_a_sweep_is_what_was_answered_and_more(monkeypatch: pytest.MonkeyPatch) -> None:
