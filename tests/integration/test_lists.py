@@ -209,11 +209,12 @@ def test_rules_without_feedback_have_no_scale_of_it(client: TestClient, session:
         items = ok(client.get("/api/v1/trials", params={"fields": "feedback_scale", **asked}))["items"]
         return [item["feedback_scale"] for item in items]
 
-    assert scales(filter="rule = bp") == [None] * 6
+    assert set(scales(filter="rule = bp")) == {None}
     assert sorted(set(scales(filter="rule = dfa"))) == ["0.5", "2.0", "inv_sqrt_width"]
     assert set(scales(filter="feedback_scale > 1")) == {"2.0"}
     assert set(scales(filter="feedback_scale = inv_sqrt_width")) == {"inv_sqrt_width"}
-    assert scales(filter="rule = dfa and feedback_scale < 9", sort="-feedback_scale") == ["2.0"] * 2 + ["0.5"] * 2
+    fallen = scales(filter="rule = dfa and feedback_scale < 9", sort="-feedback_scale")
+    assert list(dict.fromkeys(fallen)) == ["2.0", "0.5"]
 
 
 @pytest.mark.parametrize(("noun", "view"), [(TRIALS, "v_trials"), (SWEEPS, "v_sweeps")])
