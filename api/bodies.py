@@ -53,6 +53,8 @@ class Clone(Body):
 
 class Question(Body):
     sql: str = Field(
-        min_length=1, max_length=100_000, examples=["SELECT rule, avg(test_accuracy) FROM v_trials GROUP BY rule"]
+        min_length=1,
+        max_length=100_000,
+        examples=["SELECT varied, n, test_accuracy_mean FROM v_group_stats WHERE sweep_id = 1"],
     )
     max_rows: int = Field(10_000, ge=1, le=100_000)

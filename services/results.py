@@ -31,13 +31,16 @@ _SUMMARY = (
 
 _STATS = text("""
     SELECT groups.group_hash, groups.varied, groups.config, stats.n, stats.diverged,
-        stats.test_accuracy_mean, stats.test_accuracy_sd, stats.train_accuracy_mean, stats.train_accuracy_sd,
-        stats.train_loss_mean, stats.train_loss_sd, stats.test_loss_mean, stats.test_loss_sd, layers.layers
+        stats.test_accuracy_mean, stats.test_accuracy_sd, stats.test_accuracy_low, stats.test_accuracy_high,
+        stats.train_accuracy_mean, stats.train_accuracy_sd, stats.train_accuracy_low, stats.train_accuracy_high,
+        stats.train_loss_mean, stats.train_loss_sd, stats.train_loss_low, stats.train_loss_high,
+        stats.test_loss_mean, stats.test_loss_sd, stats.test_loss_low, stats.test_loss_high,
+        layers.layers
     FROM v_group_stats AS stats
     JOIN groups ON groups.id = stats.group_id
     CROSS JOIN LATERAL (
         SELECT coalesce(
-            jsonb_agg(to_jsonb(aligned) - 'sweep_id' - 'group_id' - 'rule' ORDER BY aligned.layer), '[]'
+            jsonb_agg(to_jsonb(aligned) - '{sweep_id,group_id,rule,varied}' ::text[] ORDER BY aligned.layer), '[]'
         ) AS layers
         FROM v_group_alignment AS aligned WHERE aligned.group_id = groups.id
     ) AS layers

@@ -1,5 +1,6 @@
 """The cookbook's queries, and its answers: `python -m tests.cookbook` trains the quickstart and writes them anew."""
 
+import json
 import re
 import tempfile
 from collections.abc import Callable, Iterator
@@ -34,15 +35,26 @@ QUICKSTART = ROOT / "recipes" / "quickstart.yaml"
 _RECIPE = re.compile(r"## \d+\. (.*?)\n(.*?)```sql\n(.*?)```\n\n```text\n(.*?)```", re.DOTALL)
 
 
+_NO_ROWS = re.compile(r"^No rows: (.*?)\n\n", re.DOTALL | re.MULTILINE)
+
+
 @dataclass(frozen=True)
 class Recipe:
+    """`no_rows`: what it means where there are none; None where there always are."""
+
     question: str
+    no_rows: str | None
     sql: str
     answer: str
 
 
 def recipes() -> list[Recipe]:
-    return [Recipe(found[1], found[3], found[4]) for found in _RECIPE.finditer(BOOK.read_text())]
+    return [Recipe(found[1], _no_rows(found[2]), found[3], found[4]) for found in _RECIPE.finditer(BOOK.read_text())]
+
+
+def _no_rows(about: str) -> str | None:
+    found = _NO_ROWS.search(about)
+    return " ".join(found[1].split()) if found else None
 
 
 def train(engine: Engine, document: Any, store: Path, *, reproducibility: str) -> None:
@@ -73,13 +85,23 @@ def _is_over(engine: Engine, sweep_id: int) -> bool:
 
 def table(result: QueryResult) -> str:
     """As text: a line of names, a line of rules, the rows."""
-    rows = [["" if value is None else str(value) for value in row] for row in result.rows]
+    rows = [[_cell(value) for value in row] for row in result.rows]
     widths = [max(map(len, column)) for column in zip(result.columns, *rows, strict=True)]
     lines = [result.columns, ["-" * width for width in widths], *rows]
     written = [
         " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
     ]
     return "\n".join([*written, f"({len(rows)} rows)"]) + "\n"
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case dict():
+            return json.dumps(value)
+        case _:
+            return str(value)
 
 
 def renew(answer_to: Callable[[str], QueryResult]) -> None:

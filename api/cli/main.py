@@ -251,7 +251,8 @@ def _plot(sweep: Sweep, path: Path) -> Path:
 def _say_what_next(home: Path, sweep_id: int) -> None:
     err.print(
         f"The database is in {home}; start the service again with [bold]alignsweep up[/] (or make up), then:\n"
-        '  alignsweep sql "SELECT rule, layer, avg(gradient_alignment) FROM v_alignment_final GROUP BY 1, 2"\n'
+        '  alignsweep sql "SELECT varied, layer, n, gradient_alignment_mean, gradient_alignment_sd '
+        f'FROM v_group_alignment WHERE sweep_id = {sweep_id}"\n'
         f"  alignsweep plot {sweep_id}\n"
         '  psql "$(alignsweep db-url)"',
         highlight=False,

@@ -32,7 +32,11 @@ class AnswerFormat(StrEnum):
     ARROW = "arrow"
 
 
-@app.command(epilog=examples('alignsweep sql "SELECT rule, avg(test_accuracy) FROM v_trials GROUP BY rule" -o csv'))
+@app.command(
+    epilog=examples(
+        'alignsweep sql "SELECT varied, n, test_accuracy_mean FROM v_group_stats WHERE sweep_id = 1" -o csv'
+    )
+)
 def sql(
     query: Annotated[str, typer.Argument(help="One SELECT over the public views, for instance v_trials.")],
     output: Annotated[

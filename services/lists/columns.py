@@ -27,10 +27,13 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """`join`: the table beside the list's own that it is in; `words`: all values there are."""
+    """`number`: its value as a number, of texts that may be one; `join`: the table beside the list's own that it is in;
+    `words`: all values there are.
+    """
 
     sql: str
     kind: Kind
+    number: str | None = None
     join: str | None = None
     nullable: bool = False
     words: type[StrEnum] | None = None
@@ -46,11 +49,11 @@ class Noun:
     parameters: Mapping[str, Kind] = field(default_factory=dict)
     """By dotted path, where rows have a configuration."""
     shorthands: Mapping[str, str] = field(default_factory=dict)
-    """Columns that are parameters, and other names of columns."""
+    """Columns that are parameters, and other names of columns; of a column that has one, the axis it tells of."""
 
     def full_name(self, name: str) -> str | None:
         """The name of the column or parameter that is meant, or None."""
-        name = self.shorthands.get(name, name)
+        name = name if name in self.columns else self.shorthands.get(name, name)
         return name if name in self.columns or name in self.parameters else None
 
     def like(self, name: str) -> str | None:
@@ -99,6 +102,12 @@ _LAYERS = """CASE groups.config #>> '{model,kind}'
     ELSE jsonb_array_length(groups.config #> '{model,hidden}') + 1
 END"""
 
+_HAS_FEEDBACK = """(
+    groups.config #>> '{rule,name}' NOT IN ('bp', 'shallow')
+    OR groups.config #>> '{rule,switch,to}' NOT IN ('bp', 'shallow')
+    OR groups.config #>> '{model,init}' LIKE 'aligned%'
+)"""
+
 TRIALS = Noun(
     table="trials",
     joins={
@@ -121,6 +130,14 @@ TRIALS = Noun(
         "attempts": _trial("attempts", Kind.INTEGER),
         "max_attempts": _trial("max_attempts", Kind.INTEGER),
         "layers": Column(sql=_LAYERS, kind=Kind.INTEGER, join="groups"),
+        "feedback_scale": Column(
+            sql=f"CASE WHEN {_HAS_FEEDBACK} THEN groups.config #>> '{{rule,feedback,scale}}' END",
+            number=f"""CASE WHEN {_HAS_FEEDBACK} AND jsonb_typeof(groups.config #> '{{rule,feedback,scale}}') = 'number'
+                THEN (groups.config #>> '{{rule,feedback,scale}}')::double precision END""",
+            kind=Kind.NUMBER,
+            join="groups",
+            nullable=True,
+        ),
         "steps": _summary("steps", Kind.INTEGER),
         "diverged_at_step": _summary("diverged_at_step", Kind.INTEGER),
         "train_loss": _summary("train_loss"),

@@ -22,7 +22,7 @@ _MAX_INTEGER = 2**63 - 1
 
 @dataclass(frozen=True, kw_only=True)
 class Operand:
-    """What is compared. Of a parameter, `sql` is its text and `number` its value as a number, where it has one."""
+    """What is compared. Of what may be text or a number, as parameters, `sql` is the text and `number` the number."""
 
     sql: str
     kind: Kind
@@ -51,7 +51,9 @@ class Statement:
         column = self.noun.columns.get(name)
         if column is not None:
             self._join(column)
-            return Operand(sql=column.sql, kind=column.kind, nullable=column.nullable, column=column)
+            return Operand(
+                sql=column.sql, kind=column.kind, nullable=column.nullable, number=column.number, column=column
+            )
         alias = self._parameter(name)
         kind = self.noun.parameters[name]
         return Operand(sql=f"{alias}.text", kind=kind, nullable=True, number=f"{alias}.number")

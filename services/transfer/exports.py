@@ -51,15 +51,20 @@ _PARAMETERS = """
             ELSE 'double precision'
         END AS type
     FROM group_params JOIN groups ON groups.id = group_params.group_id
-    WHERE sweep_id = ANY(coalesce(%(sweeps)s ::bigint[], ARRAY[sweep_id]))
+    WHERE sweep_id = ANY(coalesce(%(sweeps)s ::bigint[], ARRAY[sweep_id])) AND {}
     GROUP BY name ORDER BY name
 """
+# An axis may be a part of the configuration, with parameters below it.
+_ON_AN_AXIS = """EXISTS (
+    SELECT FROM jsonb_object_keys(varied) AS axis WHERE name = axis OR starts_with(name, axis || '.')
+)"""
 
 
 def export(engine: Engine, table: str, sweeps: Sequence[int] | None, form: Format) -> Stream:
     """All rows of a table, of these sweeps or (None) of all. Raises NotFound, DatabaseUnavailable.
 
-    Trials carry their configuration, flat and typed: a column per parameter, named by its dotted path.
+    Trials carry their configuration, flat and typed: a column per parameter, named by its dotted path. What is measured
+    of trials and groups carries so the parameters on the axes of their sweeps, null where a configuration is on none.
     """
     if table not in _SOURCES:
         raise NotFound("table", table)
@@ -85,35 +90,68 @@ def export(engine: Engine, table: str, sweeps: Sequence[int] | None, form: Forma
 def _query(connection: psycopg.Connection, table: str, sweeps: Sequence[int] | None) -> str:
     """One trial after the other, each read through the index: the first rows leave at once, and nothing is sorted."""
     source = _SOURCES[table]
-    columns = "*"
-    if table == "trials":
-        named = [name for name in _columns(connection, source.view) if name != "config"]
-        columns = ", ".join(
-            [*(sql.Identifier(name).as_string(connection) for name in named), *_parameters(connection, sweeps)]
-        )
-    elif table == "sweeps":
-        named = _columns(connection, source.view)
-        columns = ", ".join("to_json(tags) AS tags" if name == "tags" else name for name in named)
     parents, chosen = ("trials", "sweep_id") if source.per == "trial_id" else ("sweeps", "id")
-    where = "true" if sweeps is None else f"{chosen} = ANY(ARRAY[{', '.join(map(str, sweeps))}]::bigint[])"
+    of = "true" if sweeps is None else f"{parents}.{chosen} = ANY(ARRAY[{', '.join(map(str, sweeps))}]::bigint[])"
+    columns, per_trial, per_row = _columns(connection, source.view), [""], [""]
+    axes = list(_axes(connection, sweeps)) if "group_id" in columns and table != "trials" else []
+    if axes and source.per == "trial_id":  # they are worked out once for all rows of a trial
+        per_trial += [f"{value} AS {name}" for name, value in axes]
+        per_row += [f"chosen.{name}" for name, _ in axes]
+    elif axes:
+        per_row += [f"(SELECT {value} FROM groups WHERE id = own.group_id) AS {name}" for name, value in axes]
     return f"""
-        SELECT own.* FROM (SELECT id FROM {parents} WHERE {where} ORDER BY id) AS chosen
+        SELECT own.*{", ".join(per_row)} FROM (
+            SELECT {parents}.id{", ".join(per_trial)} FROM {parents}
+            {"JOIN groups ON groups.id = trials.group_id" if per_trial[1:] else ""}
+            WHERE {of} ORDER BY {parents}.id
+        ) AS chosen
         CROSS JOIN LATERAL (
-            SELECT {columns} FROM {source.view} WHERE {source.per} = chosen.id ORDER BY {source.order}
+            SELECT {", ".join(_shown(connection, table, columns, sweeps))}
+            FROM {source.view} WHERE {source.per} = chosen.id ORDER BY {source.order}
         ) AS own
     """
+
+
+def _shown(
+    connection: psycopg.Connection, table: str, columns: list[str], sweeps: Sequence[int] | None
+) -> Iterator[str]:
+    """SQL of the columns of the view as they are exported."""
+    left_out = {"trials": "config"}.get(table, "varied" if _SOURCES[table].per == "trial_id" else None)
+    for name in columns:
+        if (table, name) == ("sweeps", "tags"):
+            yield "to_json(tags) AS tags"
+        elif name != left_out:
+            yield sql.Identifier(name).as_string(connection)
+    if table == "trials":
+        for name, kind in _parameters(connection, sweeps, "true"):
+            yield f"{_value(name, kind)} AS {_identifier(name)}"
 
 
 def _columns(connection: psycopg.Connection, view: str) -> list[str]:
     return copying.schema_of(connection, f"SELECT * FROM {view}").names  # type: ignore[no-any-return]
 
 
-def _parameters(connection: psycopg.Connection, sweeps: Sequence[int] | None) -> Iterator[str]:
-    """SQL of each parameter of these sweeps' trials."""
+def _parameters(connection: psycopg.Connection, sweeps: Sequence[int] | None, condition: str) -> list[tuple[str, str]]:
+    """Those of the configurations of these sweeps, with their types."""
     given = None if sweeps is None else list(sweeps)
-    for name, kind in connection.execute(_PARAMETERS, {"sweeps": given}).fetchall():
-        path = sql.Literal(name.split(".")).as_string(connection)
-        yield f"(config #>> {path})::{kind} AS {sql.Identifier(name).as_string(connection)}"
+    found: list[tuple[str, str]] = connection.execute(_PARAMETERS.format(condition), {"sweeps": given}).fetchall()
+    return found
+
+
+def _axes(connection: psycopg.Connection, sweeps: Sequence[int] | None) -> Iterator[tuple[str, str]]:
+    """Column and SQL of each parameter on an axis of these sweeps; NULL in groups that are not on it."""
+    for name, kind in _parameters(connection, sweeps, _ON_AN_AXIS):
+        parts = name.split(".")
+        above = sql.Literal([".".join(parts[:n]) for n in range(1, len(parts) + 1)]).as_string(connection)
+        yield _identifier(name), f"CASE WHEN varied ?| {above} THEN {_value(name, kind)} END"
+
+
+def _value(name: str, kind: str) -> str:
+    return f"(config #>> {sql.Literal(name.split('.')).as_string(None)})::{kind}"
+
+
+def _identifier(name: str) -> str:
+    return sql.Identifier(name).as_string(None)
 
 
 def _require(connection: psycopg.Connection, sweeps: Sequence[int] | None) -> None:

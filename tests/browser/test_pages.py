@@ -94,22 +94,6 @@ def test_groups_are_those_of_sql(page: Page, site: Site) -> None:
     expect(page.get_by_role("columnheader")).to_contain_text(["rule", "lr", "n", "test accuracy"])
 
 
-def test_a_question_of_the_cookbook_is_answered(page: Page, site: Site) -> None:
-    page.goto(f"{site.url}/sql")
-    page.get_by_label("Questions of the cookbook").select_option(label="How do trials with a small learning rate do?")
-    expect(page.locator(".answer")).to_contain_text("2 rows")
-    expected = site.rows(page.get_by_label("Query", exact=True).input_value())
-    assert page.locator(".answer tbody tr td:first-child").all_text_contents() == [str(row[0]) for row in expected]
-    page.get_by_label("Query", exact=True).fill("SELECT nonsense FROM v_trials")
-    page.get_by_label("Query", exact=True).press("Control+Enter")
-    expect(page.get_by_role("alert")).to_contain_text('column "nonsense" does not exist')
-    other = page.context.new_page()
-    other.goto(f"{site.url}/sql?q=SELECT step, avg(train_loss) AS loss FROM v_curves GROUP BY step&chart=yes")
-    assert (
-        len(traces(other, "Answer as a chart")[0]["x"]) == site.rows("SELECT count(DISTINCT step) FROM v_curves")[0][0]
-    )
-
-
 def test_a_sweep_is_retried_paused_and_cancelled(page: Page, own_site: Site, session: Session) -> None:
     sweep_id = q.submit(session, name="<b>not markup</b>", seeds={"count": 1})
     order = q.claim(session)

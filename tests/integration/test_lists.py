@@ -198,8 +198,23 @@ def test_fields_are_columns_and_parameters_as_the_configuration_has_them(client:
     assert [*row.values()][:-1] == [0, 0.001, [8, 8], "bp", 0.0, True]
     [whole, *_] = ok(client.get(path))["items"]
     assert whole == ok(client.get(f"/api/v1/trials/{whole['id']}"))
-    everything = ",".join([*TRIALS.columns, *TRIALS.shorthands])
+    everything = ",".join(TRIALS.columns | TRIALS.shorthands)
     assert len(ok(client.get(path, params={"fields": everything}))["items"][0]) == len(everything.split(","))
+
+
+def test_rules_without_feedback_have_no_scale_of_it(client: TestClient, session: Session) -> None:
+    q.submit(session, grid={"rule.name": ["bp", "dfa"], "rule.feedback.scale": [0.5, 2, "inv_sqrt_width"]})
+
+    def scales(**asked: str) -> list[Any]:
+        items = ok(client.get("/api/v1/trials", params={"fields": "feedback_scale", **asked}))["items"]
+        return [item["feedback_scale"] for item in items]
+
+    assert set(scales(filter="rule = bp")) == {None}
+    assert sorted(set(scales(filter="rule = dfa"))) == ["0.5", "2.0", "inv_sqrt_width"]
+    assert set(scales(filter="feedback_scale > 1")) == {"2.0"}
+    assert set(scales(filter="feedback_scale = inv_sqrt_width")) == {"inv_sqrt_width"}
+    fallen = scales(filter="rule = dfa and feedback_scale < 9", sort="-feedback_scale")
+    assert list(dict.fromkeys(fallen)) == ["2.0", "0.5"]
 
 
 @pytest.mark.parametrize(("noun", "view"), [(TRIALS, "v_trials"), (SWEEPS, "v_sweeps")])

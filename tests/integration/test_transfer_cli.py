@@ -46,12 +46,12 @@ def run(*arguments: str, status: int = 0) -> bytes:
 
 
 def test_the_duckdb_example_of_the_documentation_runs(sweep: int, capfd: pytest.CaptureFixture[str]) -> None:
-    run("export", str(sweep), "--table", "traces", "-o", "traces.parquet")
+    for table in ("traces", "layer_summaries"):
+        run("export", str(sweep), "--table", table, "-o", f"{table}.parquet")
     [snippet] = [code for code in snippets() if "import duckdb" in code]
     exec(snippet, {})
     printed = capfd.readouterr().out
-    assert "alignment" in printed
-    assert "dfa" in printed
+    assert all(word in printed for word in ("alignment", "rule.name", "train.lr", "dfa"))
     [(rows, defined)] = duckdb.sql("SELECT count(*), count(weight_alignment) FROM 'traces.parquet'").fetchall()
     assert rows == 2 * defined > 0  # that of the first layer is undefined
 

@@ -75,14 +75,34 @@ ORDER BY position
 LIMIT 10000`;
 }
 
-/** @param {number} sweep */
-export function groupsSql(sweep) {
-  return `SELECT varied, n, diverged, test_accuracy_mean, test_accuracy_sd, train_accuracy_mean, train_accuracy_sd,
-    test_loss_mean, test_loss_sd, train_loss_mean, train_loss_sd, gradient_alignment_mean, gradient_alignment_sd,
-    weight_alignment_mean, weight_alignment_sd
-FROM v_group_stats
+/**
+ * Configurations over their seeds, with the alignment of each layer.
+ * @param {{sweep: number, axes: string[], metrics: string[], layers: number[], spread: string[]}} table `spread`: the columns beside each mean
+ */
+export function groupsSql({ sweep, axes, metrics, layers, spread }) {
+  const kinds = ["mean", ...spread];
+  const own = [...axes.map((name) => `varied -> ${quoted(name)} AS ${identifier(name)}`), "n", "diverged", ...metrics.flatMap((name) => kinds.map((kind) => `${name}_${kind}`))];
+  const aligned = layers.flatMap((layer) => kinds.map((kind) => `max(gradient_alignment_${kind}) FILTER (WHERE layer = ${layer}) AS alignment_${layer}_${kind}`));
+  const joined = layers.length === 0 ? "" : `
+CROSS JOIN LATERAL (
+    SELECT ${aligned.join(",\n        ")}
+    FROM v_group_alignment WHERE group_id = groups.group_id
+) AS aligned`;
+  return `SELECT ${lines(layers.length === 0 ? own : [...own, "aligned.*"])}
+FROM v_group_stats AS groups${joined}
 WHERE sweep_id = ${sweep}
-ORDER BY varied`;
+ORDER BY group_id`;
+}
+
+/** Columns, several on a line. @param {string[]} columns */
+function lines(columns) {
+  const found = [""];
+  for (const column of columns) {
+    const last = found.at(-1);
+    if (last.length + column.length > 100) found.push(column);
+    else found[found.length - 1] = last === "" ? column : `${last}, ${column}`;
+  }
+  return found.join(",\n    ");
 }
 
 /** The trace of one trial. @param {number} trial */
