@@ -11,7 +11,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from anyio import CapacityLimiter, to_thread
@@ -104,6 +104,7 @@ class Hub:
         self._beating: asyncio.Task[None] | None = None
         self._looks = CapacityLimiter(1)
         self._replays = CapacityLimiter(2)
+        self._readings: set[asyncio.Task[Any]] = set()
 
     @property
     def size(self) -> int:
@@ -115,12 +116,13 @@ class Hub:
         return _Stream(self._stream(sweep_id, after), ping=0, sep="\n", send_timeout=SEND_SECONDS)
 
     async def close(self) -> None:
-        """Stop looking. Streams that are open end with their connections."""
+        """Stop looking; no connection to the database is in use then. Streams that are open end with theirs."""
         for task in (self._looking, self._beating):
             if task is not None:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
+        await asyncio.gather(*self._readings, return_exceptions=True)
 
     async def _stream(self, sweep_id: int, after: int | None) -> AsyncIterator[bytes]:
         yield _HELLO
@@ -278,7 +280,11 @@ class Hub:
             with Session(self._engine) as session:
                 return ask(session)
 
-        return await to_thread.run_sync(run, limiter=limiter)
+        # Who asked may be gone before the answer is there; the thread, and its connection, are not.
+        reading = asyncio.create_task(to_thread.run_sync(run, limiter=limiter))
+        self._readings.add(reading)
+        reading.add_done_callback(self._readings.discard)
+        return await asyncio.shield(reading)
 
 
 def _replayed(sweep_id: int, after: int, until: int, session: Session) -> list[LiveEvent]:

@@ -213,6 +213,28 @@ def test_a_stream_that_has_nothing_to_tell_beats(
     assert first.startswith("id: ")
 
 
+def test_a_look_that_is_under_way_ends_before_the_process_does(
+    database_url: str, reader: str, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep_id = q.submit(session)
+    looks, begun, ended = live.look, threading.Event(), threading.Event()
+
+    def slow(held: Session, *rest: Any) -> live.Look:
+        seen = looks(held, *rest)
+        begun.set()
+        held.execute(text("SELECT pg_sleep(0.3)"))
+        ended.set()
+        return seen
+
+    app = create_app(settings_of(database_url, reader, token=None))
+    with served(app) as url, httpx.stream("GET", f"{url}/api/v1/sweeps/{sweep_id}/events/stream") as answer:
+        next(line for line in answer.iter_lines() if line.startswith("id:"))
+        monkeypatch.setattr(live, "look", slow)
+        assert begun.wait(10)
+    assert ended.is_set()
+    assert app.state.engine.pool.checkedout() == 0
+
+
 def dull_client(url: str, sweep_id: int) -> socket.socket:
     """Asks for a stream and reads nothing of it."""
     host, port = url.removeprefix("http://").split(":")
