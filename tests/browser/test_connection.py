@@ -231,7 +231,7 @@ def test_what_is_being_written_outlasts_an_outage(page: Page, line: Line, sessio
     page.get_by_role("button", name="Submit").click()
     expect(page.get_by_role("heading", name="written-meanwhile")).to_be_visible()
     expect(page.locator(".live-mark")).to_have_text("live")
-    page.get_by_role("button", name="Edit").click()
+    page.get_by_role("button", name="Edit", exact=True).click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Notes").fill("a long note")
     line.relay.refuse()
