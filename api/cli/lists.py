@@ -128,5 +128,5 @@ def note(
 
 def _fields(client: Client, sweep_id: int | None) -> list[str]:
     """What is shown of trials unless asked otherwise: the axes of their sweep; of trials of all, rule and rate."""
-    axes = ["rule", "lr"] if sweep_id is None else [axis["path"] for axis in client.axes(sweep_id)]
+    axes = ["rule", "lr"] if sweep_id is None else [axis["name"] for axis in client.axes(sweep_id)]
     return ["id", "state", "reason", *("rule" if axis == "rule.name" else axis for axis in axes), *_TRIAL_FIELDS]

@@ -63,7 +63,7 @@ def turn(before: str | None, sweep: Look) -> str | None:
 
 
 def _diverged(sweep: Look, state: str) -> str:
-    return f" ({sweep['diverged']} diverged)" if state == "succeeded" and sweep["diverged"] else ""
+    return f" ({sweep['diverged']} diverged)" if state == "succeeded" and sweep.get("diverged") else ""
 
 
 def bar(done: int, total: int, seconds: float) -> str:
