@@ -1,7 +1,7 @@
 """The `alignsweep` command.
 
-Exit codes: 0 done; 1 the sweep did not succeed, or the command could not do its work; 2 wrong usage; 3 no server
-answers; 4 the server refused.
+Exit codes: 0 done; 1 the sweep did not succeed or is paused, or the command could not do its work; 2 wrong usage; 3 no
+server answers; 4 the server refused.
 """
 
 import sys
