@@ -3,7 +3,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 TORCH_INDEX ?=
-PIP_FLAGS = --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+PIP_FLAGS = --quiet --disable-pip-version-check
+# From that index alone, and nothing else from there: all other packages come as usual, whether it answers for them or not.
+TORCH = $(if $(TORCH_INDEX),$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt --no-deps --index-url $(TORCH_INDEX) torch torchvision,:)
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
@@ -104,11 +106,13 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing into $(VENV) (once; PyTorch is large) ..."
+	@$(TORCH)
 	@$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[service]'
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing into $(VENV) with the tools of the tests (once) ..."
+	@$(TORCH)
 	@$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[service,dev]'
 	@# An oracle of the tests: its own dependencies (notebooks, plots) are not needed for that.
 	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps biotorch==0.0.16
@@ -116,5 +120,6 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.installed-docs: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing into $(VENV) with what builds the site (once) ..."
+	@$(TORCH)
 	@$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[service,docs]'
 	@touch $@ $(VENV)/.installed

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from time import monotonic
 from typing import Any
 
 from fastapi import FastAPI
@@ -82,6 +83,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_url=None,
     )
     app.state.settings = settings
+    app.state.started = monotonic()
     app.state.engine = make_server_engine(settings.database_url, patience=_PATIENCE)
     app.state.lookups = make_lookup_engine(settings.database_url, patience=_PATIENCE)
     app.state.exporter = make_export_engine(settings.database_url)

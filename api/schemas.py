@@ -33,6 +33,9 @@ class Sweep(Answer):
     finished_at: datetime | None
     trial_count: int
     trials: dict[TrialState, int] = Field(description="Trials by state; states without trials are left out.")
+    diverged: int = Field(
+        description="Of the trials that succeeded, those that diverged: their last numbers are from before that."
+    )
     steps_per_second: float | None = Field(
         description="Updates per second of the packs that run now, summed over trials; null when nothing runs."
     )
@@ -286,6 +289,9 @@ class Progress(Answer):
     pause_reason: str | None
     trial_count: int
     trials: dict[TrialState, int] = Field(description="Trials by state; states without trials are left out.")
+    diverged: int = Field(
+        description="Of the trials that succeeded, those that diverged: their last numbers are from before that."
+    )
     steps_per_second: float | None
 
 

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from alembic.runtime.migration import MigrationContext
@@ -13,9 +14,12 @@ from db.migrate import newest_revision
 from db.session import READER_ROLE
 from services.domain.errors import StoreUnavailable
 from services.settings import Settings
+from services.shelf import Shelf
 from services.store import Store
 
 _LEAST_FREE_BYTES = 2**30
+_START = timedelta(minutes=1)
+"""Ray takes half of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,15 +31,19 @@ class Finding:
     detail: str
 
 
-def examine(session: Session, settings: Settings) -> list[Finding]:
-    """All checks, the invariants first. The invariants read every trial and its measurements once."""
+def examine(session: Session, settings: Settings, *, up_for: timedelta) -> list[Finding]:
+    """All checks, the invariants first. The invariants read every trial and its measurements once.
+
+    `up_for`: how long this server has run. A dispatcher that starts with it takes a while to show itself.
+    """
     return [
         *_invariants(session),
         *_database(session),
         *_reader(session),
-        *_dispatchers(session),
+        *_dispatchers(session, up_for),
         *_disk(settings),
         *_store(settings),
+        Finding(check="data", ok=True, detail=Shelf.of(settings).describe()),
     ]
 
 
@@ -70,7 +78,7 @@ def _reader(session: Session) -> Iterator[Finding]:
     yield Finding(check="reader", ok=not left, detail=detail)
 
 
-def _dispatchers(session: Session) -> Iterator[Finding]:
+def _dispatchers(session: Session, up_for: timedelta) -> Iterator[Finding]:
     rows = session.execute(
         text("""
             SELECT name, version, packs, capacity, now() - seen_at < ttl_seconds * interval '1 s' AS alive,
@@ -80,7 +88,9 @@ def _dispatchers(session: Session) -> Iterator[Finding]:
     ).all()
     alive = [row for row in rows if row.alive]
     told = "; ".join(f"{row.name} ({row.workers} workers, {row.packs} packs)" for row in alive)
-    yield Finding(check="dispatchers", ok=bool(alive), detail=told or "none is alive: nothing will be trained")
+    starting = not alive and up_for < _START
+    none = "starting: none has shown itself yet" if starting else "none is alive: nothing will be trained"
+    yield Finding(check="dispatchers", ok=bool(alive) or starting, detail=told or none)
     versions = sorted({row.version for row in alive})
     if versions:
         yield Finding(check="versions", ok=len(versions) == 1, detail=f"alignsweep {', '.join(versions)}")

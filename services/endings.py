@@ -14,7 +14,7 @@ from services import queue_sql as sql
 from services.domain.results import Outcome
 from services.domain.spec import canonical_json
 from services.domain.states import Reason
-from services.retries import Fail, Requeue, Standing, alike, decide
+from services.retries import Fail, Requeue, Standing, alike, decide, last_line
 
 Event = tuple[str, dict[str, Any] | None]
 
@@ -126,7 +126,7 @@ def record_events(session: Session, pack_id: int | None, events: Mapping[int, Ev
 
 
 def _count_error(session: Session, sweep_id: int, error: str) -> None:
-    shared = alike(error)
-    trials = session.execute(sql.COUNT_ERROR, {"sweep": sweep_id, "error": shared}).scalar_one()
-    why = f"{trials} trials have failed alike: {shared}"
+    counted = {"sweep": sweep_id, "error": alike(error), "example": last_line(error)}
+    trials = session.execute(sql.COUNT_ERROR, counted).scalar_one()
+    why = f"{trials} trials have failed alike, the last one: {counted['example']}"
     session.execute(sql.PAUSE_FAILING, {"sweep": sweep_id, "trials": trials, "why": why})

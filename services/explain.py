@@ -101,7 +101,7 @@ def sentence(facts: Facts) -> str:
             because = f" ({facts.reason})" if facts.reason else ""
             said = f": {facts.error.splitlines()[-1]}" if facts.error else ""
             verb = "was" if facts.state == TrialState.CANCELLED else "has"
-            return f"It does not wait: it {verb} {facts.state}{because}{said}."
+            return f"It {verb} {facts.state}{because}{said}."
         case TrialState.QUEUED:
             return f"It waits {_because(facts)}."
 

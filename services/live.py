@@ -61,6 +61,7 @@ class Progress:
     pause_reason: str | None
     trial_count: int
     trials: dict[TrialState, int]
+    diverged: int
     steps_per_second: float | None
 
     @property
@@ -140,6 +141,7 @@ def _progress(session: Session, asked: Collection[int]) -> dict[int, Progress]:
             pause_reason=row.pause_reason,
             trial_count=row.trial_count,
             trials={TrialState(state): n for state, n in counts[row.id].trials.items()},
+            diverged=counts[row.id].diverged,
             steps_per_second=counts[row.id].steps_per_second,
         )
         for row in states

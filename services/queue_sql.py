@@ -319,8 +319,9 @@ RESCUE = text("""
 
 # One more trial of a sweep has failed like this; returns how many have.
 COUNT_ERROR = text("""
-    INSERT INTO sweep_errors (sweep_id, error, trials) VALUES (:sweep, :error, 1)
-    ON CONFLICT (sweep_id, error) DO UPDATE SET trials = sweep_errors.trials + 1, last_at = now()
+    INSERT INTO sweep_errors (sweep_id, error, trials, example) VALUES (:sweep, :error, 1, :example)
+    ON CONFLICT (sweep_id, error)
+    DO UPDATE SET trials = sweep_errors.trials + 1, last_at = now(), example = excluded.example
     RETURNING trials
 """)
 
@@ -346,14 +347,15 @@ LOCK_SWEEPS = text("""
 # These trials have just ended, or wait again: those that ended are counted, and a sweep is over when all have.
 CLOSE_SWEEPS = text("""
     WITH ended AS (
-        INSERT INTO sweep_ends (sweep_id, succeeded, failed, cancelled)
+        INSERT INTO sweep_ends (sweep_id, succeeded, failed, cancelled, diverged)
         SELECT sweep_id, count(*) FILTER (WHERE state = 'succeeded'), count(*) FILTER (WHERE state = 'failed'),
-            count(*) FILTER (WHERE state = 'cancelled')
+            count(*) FILTER (WHERE state = 'cancelled'),
+            count(*) FILTER (WHERE state = 'succeeded' AND reason = 'diverged')
         FROM trials WHERE id = ANY(:trials) AND state IN ('succeeded', 'failed', 'cancelled')
         GROUP BY sweep_id
         ON CONFLICT (sweep_id) DO UPDATE
         SET succeeded = sweep_ends.succeeded + excluded.succeeded, failed = sweep_ends.failed + excluded.failed,
-            cancelled = sweep_ends.cancelled + excluded.cancelled
+            cancelled = sweep_ends.cancelled + excluded.cancelled, diverged = sweep_ends.diverged + excluded.diverged
         RETURNING sweep_id, succeeded, failed, cancelled
     ), closed AS (
         UPDATE sweeps
@@ -375,11 +377,13 @@ CLOSE_SWEEPS = text("""
 
 # The same count from the trials themselves, of a sweep that is locked.
 COUNT_ENDS = text("""
-    INSERT INTO sweep_ends (sweep_id, succeeded, failed, cancelled)
+    INSERT INTO sweep_ends (sweep_id, succeeded, failed, cancelled, diverged)
     SELECT sweep_id, count(*) FILTER (WHERE state = 'succeeded'), count(*) FILTER (WHERE state = 'failed'),
-        count(*) FILTER (WHERE state = 'cancelled')
+        count(*) FILTER (WHERE state = 'cancelled'),
+        count(*) FILTER (WHERE state = 'succeeded' AND reason = 'diverged')
     FROM trials WHERE sweep_id = :sweep
     GROUP BY sweep_id
     ON CONFLICT (sweep_id) DO UPDATE
-    SET succeeded = excluded.succeeded, failed = excluded.failed, cancelled = excluded.cancelled
+    SET succeeded = excluded.succeeded, failed = excluded.failed, cancelled = excluded.cancelled,
+        diverged = excluded.diverged
 """)

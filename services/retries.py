@@ -10,6 +10,7 @@ from services.domain.states import Reason
 _FIRST_DELAY = timedelta(seconds=1)
 _LONGEST_DELAY = timedelta(minutes=5)
 _CRASHES_ALONE_ALLOWED = 2
+_LINE = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +70,13 @@ def decide(reason: Reason, standing: Standing) -> Decision:
 
 def alike(error: str) -> str:
     """What two errors of one cause have in common: the last line without numbers, at most 300 characters."""
+    return re.sub(r"0x[0-9a-fA-F]+|\d+", "#", last_line(error))[:_LINE]
+
+
+def last_line(error: str) -> str:
+    """What an error says, as it says it: the last line, at most 300 characters."""
     lines = [line for line in error.splitlines() if line.strip()]
-    return re.sub(r"0x[0-9a-fA-F]+|\d+", "#", lines[-1].strip())[:300] if lines else "an error without words"
+    return lines[-1].strip()[:_LINE] if lines else "an error without words"
 
 
 def _charge(reason: Reason, standing: Standing) -> Decision:

@@ -18,6 +18,7 @@ from services.failpoints import reach
 from services.packing import pack_key
 from services.planning.advice import Advice
 from services.planning.expansion import ExpandedGroup, count, expand, flatten
+from services.shelf import Shelf
 
 _GROUPS_PER_INSERT = 500
 
@@ -42,7 +43,7 @@ _INSERT_TRIALS = text("""
 # Progress of some sweeps. What neither runs nor is over waits. Steps per second: of the packs that run, since they were
 # claimed.
 _PROGRESS = text("""
-    SELECT sweeps.id, pace.steps_per_second,
+    SELECT sweeps.id, pace.steps_per_second, coalesce(sweep_ends.diverged, 0) AS diverged,
         jsonb_strip_nulls(jsonb_build_object(
             'queued', nullif(trial_count - now.running - coalesce(succeeded + failed + cancelled, 0), 0),
             'running', nullif(now.running, 0),
@@ -67,7 +68,7 @@ _PROGRESS = text("""
 
 @dataclass(frozen=True, kw_only=True)
 class SweepSummary:
-    """A sweep and how far it is. `trials` counts them by state."""
+    """A sweep and how far it is. `trials` counts them by state, `diverged` those that did among the succeeded."""
 
     id: int
     name: str
@@ -81,6 +82,7 @@ class SweepSummary:
     finished_at: datetime | None
     trial_count: int
     trials: dict[TrialState, int]
+    diverged: int
     steps_per_second: float | None
     tags: list[str]
     notes: str | None
@@ -88,12 +90,13 @@ class SweepSummary:
 
 
 def submit(
-    session: Session, spec: SweepSpec, *, idempotency_key: str | None, owner: str | None
+    session: Session, spec: SweepSpec, *, idempotency_key: str | None, owner: str | None, shelf: Shelf | None = None
 ) -> tuple[SweepSummary, bool]:
     """Store the sweep and all its trials, or return the one that the owner stored under the same key.
 
-    The second value tells whether it was stored now. Raises Conflict when the key belongs to another spec, InvalidSpec
-    when a combination of values is not a valid configuration.
+    `shelf`: the data sets that are here; what is not is warned of. The second value tells whether it was stored now.
+    Raises Conflict when the key belongs to another spec, InvalidSpec when a combination of values is not a valid
+    configuration.
     """
     document = spec.model_dump(mode="json")
     request_hash = content_hash(document)
@@ -123,7 +126,7 @@ def submit(
     )
     session.add(sweep)
     session.flush()
-    groups, advice = expand(spec), Advice(spec)
+    groups, advice = expand(spec), Advice(spec, shelf)
     while batch := list(islice(groups, _GROUPS_PER_INSERT)):
         for group in batch:
             advice.see(group)
@@ -159,7 +162,7 @@ def several(session: Session, ids: Sequence[int]) -> list[SweepSummary]:
 
 
 def progress(session: Session, sweeps: Collection[int]) -> dict[int, Any]:
-    """Trials by state, and updates per second, of these sweeps: rows of `trials` and `steps_per_second`."""
+    """Trials by state, and updates per second, of these sweeps: rows of `trials`, `diverged`, `steps_per_second`."""
     return {row.id: row for row in session.execute(_PROGRESS, {"sweeps": list(sweeps)})}
 
 
@@ -237,6 +240,7 @@ def _summaries(session: Session, sweeps: Sequence[Sweep]) -> list[SweepSummary]:
             finished_at=sweep.finished_at,
             trial_count=sweep.trial_count,
             trials={TrialState(state): n for state, n in counts[sweep.id].trials.items()},
+            diverged=counts[sweep.id].diverged,
             steps_per_second=counts[sweep.id].steps_per_second,
             tags=sweep.tags,
             notes=sweep.notes,

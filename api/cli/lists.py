@@ -20,8 +20,8 @@ Sort = Annotated[str | None, typer.Option(help="A column or a parameter; -NAME: 
 Limit = Annotated[int, typer.Option(min=1, help="At most so many rows.")]
 
 _STATES = ("queued", "running", "succeeded", "failed", "cancelled")
-_SWEEP_COLUMNS = ["id", "name", "state", "trials", *_STATES, "tags", "created_at"]
-_TRIAL_FIELDS = "id,state,reason,rule,lr,seed,attempts,steps,test_accuracy,gradient_alignment"
+_SWEEP_COLUMNS = ["id", "name", "state", "trials", *_STATES, "diverged", "tags", "created_at"]
+_TRIAL_FIELDS = ("seed", "attempts", "steps", "test_accuracy", "gradient_alignment")
 
 
 @app.command("ls", epilog=examples("alignsweep ls --tag paper", 'alignsweep ls --filter "state = running" -o json'))
@@ -41,12 +41,18 @@ def list_sweeps(
                 sweep["state"],
                 sweep["trial_count"],
                 *(sweep["trials"].get(state, 0) for state in _STATES),
+                sweep["diverged"],
                 " ".join(sweep["tags"]) if output is not Format.JSON else sweep["tags"],
                 sweep["created_at"],
             ]
             for sweep, _ in zip(client.sweeps(filter=filter, sort=sort, tags=tag or ()), range(limit), strict=False)
         ]
-        show(_SWEEP_COLUMNS, rows, output)
+        diverged = _SWEEP_COLUMNS.index("diverged")
+        if output is Format.TABLE and not any(row[diverged] for row in rows):
+            rows = [[*row[:diverged], *row[diverged + 1 :]] for row in rows]
+            show([column for column in _SWEEP_COLUMNS if column != "diverged"], rows, output)
+        else:
+            show(_SWEEP_COLUMNS, rows, output)
 
 
 @app.command(
@@ -67,14 +73,16 @@ def list_trials(
     ] = None,
     filter: Filter = None,
     sort: Sort = None,
-    fields: Annotated[str, typer.Option(help="Columns and parameters to show.")] = _TRIAL_FIELDS,
+    fields: Annotated[
+        str | None, typer.Option(help="Columns and parameters to show; by default those on which the sweep varies.")
+    ] = None,
     limit: Limit = 1000,
     output: Output = Format.TABLE,
 ) -> None:
     """List trials, in order of expansion unless sorted otherwise."""
-    names = [name.strip() for name in fields.split(",")]
     with told(), Client() as client:
         of = None if sweep_id is None else found(client, sweep_id)
+        names = [name.strip() for name in fields.split(",")] if fields else _fields(client, of)
         trials = client.trials(of, filter=filter, sort=sort, fields=names)
         rows = [[trial[name] for name in names] for trial, _ in zip(trials, range(limit), strict=False)]
         show(names, rows, output)
@@ -116,3 +124,9 @@ def note(
             typer.echo(client.sweep(found(client, sweep_id))["notes"] or "")
         else:
             client.edit(found(client, sweep_id), change)
+
+
+def _fields(client: Client, sweep_id: int | None) -> list[str]:
+    """What is shown of trials unless asked otherwise: the axes of their sweep; of trials of all, rule and rate."""
+    axes = ["rule", "lr"] if sweep_id is None else [axis["name"] for axis in client.axes(sweep_id)]
+    return ["id", "state", "reason", *("rule" if axis == "rule.name" else axis for axis in axes), *_TRIAL_FIELDS]

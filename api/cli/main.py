@@ -1,7 +1,7 @@
 """The `alignsweep` command.
 
-Exit codes: 0 done; 1 the sweep did not succeed, or the command could not do its work; 2 wrong usage; 3 no server
-answers; 4 the server refused.
+Exit codes: 0 done; 1 the sweep did not succeed or is paused, or the command could not do its work; 2 wrong usage; 3 no
+server answers; 4 the server refused.
 """
 
 import sys
@@ -15,7 +15,7 @@ from api.cli import lists, operate, reproduce, specs, tokens, transfer, webhooks
 from api.cli.console import FAILED, WRONG_USAGE, Format, err, out, show, tell, told
 from api.cli.examples import examples
 from api.cli.naming import SweepId, found
-from api.cli.operate import Output
+from api.cli.operate import Output, what_can_be_done
 from api.cli.specs import SpecFile
 from api.client import Client, Sweep
 from api.client.specfile import read_spec
@@ -30,9 +30,12 @@ app.add_typer(transfer.app)
 app.add_typer(reproduce.app)
 
 
-@app.command(epilog=examples("alignsweep up"))
+@app.command(epilog=examples("alignsweep up", "ALIGNSWEEP_PORT=8700 alignsweep up"))
 def up() -> None:
-    """Start the service and stay up: PostgreSQL, API, dispatcher, Ray. Ctrl-C stops it."""
+    """Start the service and stay up: PostgreSQL, API, dispatcher, Ray. Ctrl-C stops it.
+
+    It listens at ALIGNSWEEP_HOST and ALIGNSWEEP_PORT (127.0.0.1, 8642); its data is in ALIGNSWEEP_HOME.
+    """
     from api.cli.stack import on_signal, running
     from services.settings import Settings
 
@@ -104,7 +107,7 @@ def show_sweep(sweep_id: SweepId) -> None:
 
 @app.command(epilog=examples("alignsweep watch last"))
 def watch(sweep_id: SweepId) -> None:
-    """Follow a sweep until it is over; exit code 1 unless it succeeds."""
+    """Follow a sweep until it is over, or paused and waiting for you; exit code 1 unless it succeeds."""
     from api.cli.watch import watch as follow
 
     with told(), Client() as client:
@@ -118,10 +121,15 @@ def table(sweep_id: SweepId, output: Output = Format.TABLE) -> None:
         _show_table(client, found(client, sweep_id), output)
 
 
-@app.command(epilog=examples("alignsweep plot last -o figure.pdf", "alignsweep plot last --terminal"))
+@app.command(
+    epilog=examples(
+        "alignsweep plot last -o figure.pdf", "alignsweep plot last --overlay", "alignsweep plot last --terminal"
+    )
+)
 def plot(
     sweep_id: SweepId,
     path: Annotated[Path | None, typer.Option("--output", "-o", help="PNG, SVG or PDF.")] = None,
+    overlay: Annotated[bool, typer.Option("--overlay", help="All configurations over one another.")] = False,
     terminal: Annotated[bool, typer.Option("--terminal", help="Draw alignment here, with characters.")] = False,
 ) -> None:
     """Draw loss and alignment per layer against the step; prints the path of the figure."""
@@ -134,7 +142,7 @@ def plot(
 
             typer.echo(overview(sweep, client.alignment(sweep.id)))
         else:
-            typer.echo(_plot(sweep, path or Path(f"sweep-{sweep.id}.png")))
+            typer.echo(_plot(sweep, path or Path(f"sweep-{sweep.id}.png"), overlay=overlay))
 
 
 @app.command("db-url", epilog=examples('psql "$(alignsweep db-url)"'))
@@ -194,6 +202,8 @@ def _run(client: Client, document: object, figure: Path) -> Sweep:
     sweep = client.submit(document)
     err.print(f"sweep {sweep['id']} ({sweep['name']}): {sweep['trial_count']} trials", highlight=False, markup=False)
     sweep = follow(client, sweep["id"])
+    if not sweep["trials"].get("succeeded"):
+        return sweep
     _show_table(client, sweep["id"], Format.TABLE)
     path = Path(str(figure).format(name=sweep["name"], id=sweep["id"]))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -219,10 +229,27 @@ def _show_table(client: Client, sweep_id: int, output: Format) -> None:
                 *(_layer(layers, i, "weight_alignment") for i in range(2, depth + 1)),
             ]
         )
+    if any(group["diverged"] for group in groups):
+        columns.insert(len(axes) + 1, "diverged")
+        for row, group in zip(rows, groups, strict=True):
+            row.insert(len(axes) + 1, group["diverged"])
     if output is Format.TABLE:
         filled = [place for place in range(len(columns)) if any(row[place] is not None for row in rows)]
         columns, rows = [columns[place] for place in filled], [[row[place] for place in filled] for row in rows]
     show(columns, rows, output, title="Final test accuracy, gradient (GA) and weight alignment (WA) per layer")
+    if output is Format.TABLE:
+        _tell_what_it_means(groups)
+
+
+def _tell_what_it_means(groups: list[dict[str, Any]]) -> None:
+    """Below the table: what a spread is, and what part trials that diverged have in it."""
+    out.print("± is the standard deviation over the n trials (seeds) that succeeded.", highlight=False)
+    diverged, trials = sum(group["diverged"] for group in groups), sum(group["n"] for group in groups)
+    if diverged:
+        out.print(
+            f"{diverged} of the {trials} diverged: these numbers hold their last ones before that, and mean little.",
+            highlight=False,
+        )
 
 
 def _short_names(axes: list[str]) -> list[str]:
@@ -243,8 +270,8 @@ def _spread(mean: float | None, deviation: float | None, factor: float, digits: 
     return f"{factor * mean:.{digits}f}{spread}"
 
 
-def _plot(sweep: Sweep, path: Path) -> Path:
-    sweep.plot.all().savefig(path, dpi=110)
+def _plot(sweep: Sweep, path: Path, *, overlay: bool = False) -> Path:
+    (sweep.plot.overlay() if overlay else sweep.plot.all()).savefig(path, dpi=110)
     return path
 
 
@@ -261,9 +288,20 @@ def _say_what_next(home: Path, sweep_id: int) -> None:
 
 
 def _exit_for(sweep: dict[str, Any]) -> None:
-    if sweep["state"] != "succeeded":
-        err.print(f"sweep {sweep['id']} has {sweep['state']}", highlight=False)
-        raise typer.Exit(FAILED)
+    """Say how it stands unless it has succeeded. Raises typer.Exit then."""
+    match sweep["state"]:
+        case "succeeded":
+            return
+        case "paused":
+            told = what_can_be_done(sweep)
+        case "cancelled":
+            told = f"sweep {sweep['id']} was cancelled"
+        case "partial":
+            told = f"sweep {sweep['id']} is over, but {sweep['trials'].get('failed', 0)} of its trials failed"
+        case state:
+            told = f"sweep {sweep['id']} has {state}"
+    err.print(told, highlight=False, markup=False, soft_wrap=True)
+    raise typer.Exit(FAILED)
 
 
 def main() -> None:

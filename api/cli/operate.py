@@ -141,6 +141,18 @@ def _tell_state(sweep: dict[str, Any]) -> None:
     err.print(told, highlight=False, markup=False)
 
 
+def what_can_be_done(sweep: dict[str, Any]) -> str:
+    """The commands that a paused sweep waits for, and the one that shows its errors."""
+    meanings = {"resume": "goes on", "retry": "lets its failed trials wait again, too", "cancel": "ends it"}
+    id_ = sweep["id"]
+    told = [
+        f"alignsweep {verb} {id_} {meaning}" for verb, meaning in meanings.items() if verb in sweep["allowed_actions"]
+    ]
+    if "failed" in (sweep["pause_reason"] or ""):
+        told.append(f'alignsweep trials {id_} --filter "error is not null" --fields id,error shows what was wrong')
+    return "; ".join(told)
+
+
 def _setting(text: str) -> tuple[str, Any]:
     """The path and the value of PATH=VALUE. Raises ValueError."""
     path, equals, value = text.partition("=")

@@ -10,7 +10,7 @@ import typer
 from api.cli.console import FAILED, Format, err, show, told
 from api.cli.examples import examples
 from api.cli.naming import recipes_like
-from api.cli.operate import Output
+from api.cli.operate import Output, what_can_be_done
 from api.client import Client
 
 if TYPE_CHECKING:
@@ -98,7 +98,10 @@ def _wait(client: Client, ids: Mapping[str, int]) -> None:
     for name, id_ in ids.items():
         state = client.sweep(id_)["state"]
         if state not in ("succeeded", "partial", "failed", "cancelled"):
-            state = watch(client, id_)["state"]
+            sweep = watch(client, id_)
+            if sweep.paused:
+                raise ValueError(f"{name} waits for you; {what_can_be_done(sweep)}. Then run this again.")
+            state = sweep.state
         err.print(f"{name} (sweep {id_}): {state}", highlight=False)
     for id_ in ids.values():
         _wait_for_comparisons(client, id_)

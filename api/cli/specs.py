@@ -1,6 +1,7 @@
 """Commands about a spec before it is submitted: check it, see what it would cost, get its schema."""
 
 import json
+import os
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -94,9 +95,11 @@ def _validate(path: Path) -> None:
     from services.planning.advice import Advice
     from services.planning.branches import branches
     from services.planning.expansion import expand, parse
+    from services.settings import Settings
+    from services.shelf import Shelf
 
     spec = parse(read_spec(path))
-    advice = Advice(spec)
+    advice = Advice(spec, None if os.environ.get("ALIGNSWEEP_URL") else Shelf.of(Settings.from_environment()))
     for group in expand(spec):
         advice.see(group)
     found = branches(spec, advice.groups_by_branch)

@@ -13,11 +13,14 @@ import platformdirs
 
 from api.client.errors import RETRIES, ServerRefused, ServerUnreachable, pause_asked_for, problem_of
 from api.client.following import Update, follow
+from api.client.naming import found
 from api.client.specfile import read_spec
-from api.client.sweeps import OVER, Sweep
+from api.client.sweeps import OVER, PAUSED, Sweep
 from api.client.transfer import Transfers
 
 _DEFAULT_URL = "http://127.0.0.1:8642"
+# Of the pauses between tries: 1, 4 and 16 s; or 0.35, 0.5 and 0.7 s.
+_GROWTH, _GROWTH_UNANSWERED = 4.0, 1.41
 # Errors before the first byte of a request is sent.
 _NEVER_ARRIVED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
@@ -27,13 +30,15 @@ class Client(Transfers):
 
     `url`: else ALIGNSWEEP_URL, else the server that runs on this machine's data folder; `token`: else ALIGNSWEEP_TOKEN.
     While the server is unreachable, requests are repeated if they do the same twice as once: what makes something new
-    carries an idempotency key, or is repeated only where it cannot have arrived. `tries`: how often each is sent.
+    carries an idempotency key, or is repeated only where it cannot have arrived. `tries`: how often each is sent, over
+    some twenty seconds; over two where nobody listens at the URL and nobody has answered this client before.
     """
 
     def __init__(
         self, url: str | None = None, token: str | None = None, *, timeout_seconds: float = 60, tries: int = RETRIES
     ) -> None:
         self._tries = tries
+        self._answered = False
         self.url = url or os.environ.get("ALIGNSWEEP_URL") or _local_url()
         token = token or os.environ.get("ALIGNSWEEP_TOKEN")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -68,9 +73,12 @@ class Client(Transfers):
         """Sweeps, the newest first unless sorted otherwise; those that have all the tags."""
         yield from self._pages("/sweeps", tag=list(tags), **_listed(filter, sort, fields))
 
-    def sweep(self, sweep_id: int) -> Sweep:
-        """One sweep and its progress."""
-        return self._sweep("GET", f"/sweeps/{sweep_id}")
+    def sweep(self, sweep_id: int | str) -> Sweep:
+        """One sweep and its progress: by its number, `last`, or the beginning of its name.
+
+        Raises ValueError where a name fits none, or more than one.
+        """
+        return self._sweep("GET", f"/sweeps/{found(self, str(sweep_id))}")
 
     def trials(
         self,
@@ -234,15 +242,18 @@ class Client(Transfers):
         return self._ask("DELETE", f"/tokens/{token_id}")
 
     def sql(self, sql: str, *, max_rows: int = 10_000) -> dict[str, Any]:
-        """Ask in SQL over the public views: columns, rows, whether they were cut."""
+        """Ask in SQL over the public views: `columns`, `rows`, and whether these were `truncated`.
+
+        `frame` answers as a frame of polars.
+        """
         return self._ask("POST", "/query", json={"sql": sql, "max_rows": max_rows})
 
     def wait(self, sweep_id: int, *, every_seconds: float = 0.5) -> Iterator[dict[str, Any]]:
-        """The sweep again and again until it is over; the last one is the final state."""
+        """The sweep again and again until it is over or paused; the last one is as it is then."""
         while True:
             sweep = self.sweep(sweep_id)
             yield sweep
-            if sweep["state"] in OVER:
+            if sweep["state"] in OVER or sweep["state"] == PAUSED:
                 return
             time.sleep(every_seconds)
 
@@ -275,10 +286,13 @@ class Client(Transfers):
             try:
                 response = self._http.request(method, path, **request)
             except httpx.TransportError as error:
-                reason, pause = str(error) or type(error).__name__, 0.25 * 4 ** (attempt + 1)
+                waits_for_nobody = isinstance(error, httpx.ConnectError) and not self._answered
+                growth = _GROWTH_UNANSWERED if waits_for_nobody else _GROWTH
+                reason, pause = str(error) or type(error).__name__, 0.25 * growth ** (attempt + 1)
                 if not twice and not isinstance(error, _NEVER_ARRIVED):
                     raise ServerUnreachable(f"no answer from {self.url}, which may have done it: {reason}") from error
                 continue
+            self._answered = True
             if (asked := pause_asked_for(response)) is not None and (twice or response.status_code == 429):
                 reason = "it is asked too often" if response.status_code == 429 else "it cannot reach its database"
                 pause = asked

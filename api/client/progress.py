@@ -11,11 +11,14 @@ if TYPE_CHECKING:
 _OVER = ("succeeded", "failed", "cancelled")
 _WIDTH = 30
 Look = dict[str, Any]
-"""`id`, `trial_count`, `trials` by state, `steps_per_second`."""
+"""`id`, `state`, `pause_reason`, `trial_count`, `trials` by state, `diverged`, `steps_per_second`."""
 
 
 def shown(looks: Iterator[Look], *, console: "Console | None" = None, progress: bool | None = None) -> None:
-    """Look until there is nothing more to see. `progress`: always, never or (None) where somebody watches."""
+    """Look until there is nothing more to see. `progress`: always, never or (None) where somebody watches.
+
+    A change of state is told when it is seen.
+    """
     from rich.console import Console
 
     console = console or Console(stderr=True)
@@ -35,9 +38,32 @@ def shown(looks: Iterator[Look], *, console: "Console | None" = None, progress: 
 
 def describe(sweep: Look) -> str:
     """Counts by state and the pace."""
-    counts = " ".join(f"{state} {n}" for state, n in sorted(sweep["trials"].items()))
+    counts = " ".join(f"{state} {n}{_diverged(sweep, state)}" for state, n in sorted(sweep["trials"].items()))
     pace = sweep["steps_per_second"]
+    if sweep["state"] == "queued":
+        return f"{counts}, waiting for a worker"
     return f"{counts}, {pace:,.0f} steps/s" if pace else counts
+
+
+def turn(before: str | None, sweep: Look) -> str | None:
+    """What to say of a sweep that was in another state at the last look; None where there was no look yet.
+
+    Nothing of its end: that is left to whoever asked.
+    """
+    match before, sweep["state"]:
+        case was, state if state == was:
+            return None
+        case _, "paused":
+            return f"sweep {sweep['id']} is paused: {sweep['pause_reason']}"
+        case "paused", "queued" | "running":
+            return f"sweep {sweep['id']} goes on"
+        case str(), "queued" | "running" as state:
+            return f"sweep {sweep['id']} is {state}"
+    return None
+
+
+def _diverged(sweep: Look, state: str) -> str:
+    return f" ({sweep['diverged']} diverged)" if state == "succeeded" and sweep.get("diverged") else ""
 
 
 def bar(done: int, total: int, seconds: float) -> str:
@@ -81,8 +107,11 @@ def _draw(looks: Iterator[Look], console: "Console") -> None:
         TextColumn("{task.fields[told]}"),
     )
     with Progress(*columns, console=console) as progress:
-        task = None
+        task, state = None, None
         for sweep in looks:
+            if told := turn(state, sweep):
+                progress.console.print(told, highlight=False, markup=False)
+            state = sweep["state"]
             if task is None:
                 task = progress.add_task(f"sweep {sweep['id']}", total=sweep["trial_count"], told="")
             progress.update(task, completed=_done(sweep), told=describe(sweep))
@@ -90,8 +119,11 @@ def _draw(looks: Iterator[Look], console: "Console") -> None:
 
 def _rewrite(looks: Iterator[Look]) -> None:
     """Front ends of notebooks begin a line anew at a carriage return, and need no widgets for that."""
-    started, first, width = time.monotonic(), None, 0
+    started, first, width, state = time.monotonic(), None, 0, None
     for sweep in looks:
+        if told := turn(state, sweep):
+            sys.stderr.write(f"\r{told}".ljust(width) + "\n")
+        state = sweep["state"]
         first = _done(sweep) if first is None else first
         line = bar(_done(sweep) - first, sweep["trial_count"] - first, time.monotonic() - started)
         sys.stderr.write(f"\rsweep {sweep['id']} {line}".ljust(width))
@@ -101,14 +133,17 @@ def _rewrite(looks: Iterator[Look]) -> None:
 
 
 def _tell(looks: Iterator[Look], console: "Console") -> None:
-    """A line whenever something has changed, at most one a second."""
-    told, told_at = -1, 0.0
+    """A line whenever something has changed, at most one a second of trials that end."""
+    told, told_at, state = -1, 0.0, None
     for sweep in looks:
+        turned, state = turn(state, sweep), sweep["state"]
         done = _done(sweep)
         if done != told and (time.monotonic() - told_at > 1 or done == sweep["trial_count"]):
             told, told_at = done, time.monotonic()
             line = f"sweep {sweep['id']}: {done}/{sweep['trial_count']} trials ({describe(sweep)})"
             console.print(line, highlight=False, soft_wrap=True)
+        if turned:
+            console.print(turned, highlight=False, markup=False, soft_wrap=True)
 
 
 def _done(sweep: Look) -> int:

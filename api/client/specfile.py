@@ -53,6 +53,8 @@ def load_yaml(text: str) -> object:
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         message = getattr(error, "problem", None) or str(error).splitlines()[0]
+        if "<block" in message.rpartition("found")[2]:
+            message = "the indentation does not fit: fields of one mapping begin in one column"
         raise NotYaml(message, *((mark.line + 1, mark.column + 1) if mark else ())) from None
 
 

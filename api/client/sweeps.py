@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from api.client.client import Client
 
 OVER = frozenset({"succeeded", "partial", "failed", "cancelled"})
-"""States that a sweep does not leave by itself."""
+"""States of a sweep in which nothing more happens."""
+PAUSED = "paused"
 
 
 class Sweep(dict[str, Any]):
@@ -47,6 +48,11 @@ class Sweep(dict[str, Any]):
         return self.state in OVER
 
     @property
+    def paused(self) -> bool:
+        """Whether it waits for somebody to resume, retry or cancel it, as last answered."""
+        return self.state == PAUSED
+
+    @property
     def plot(self) -> "Plots":
         return Plots(self)
 
@@ -55,7 +61,7 @@ class Sweep(dict[str, Any]):
         return self._renewed(self._client.sweep(self.id))
 
     def wait(self, *, timeout: timedelta | None = None, progress: bool | None = None) -> Self:
-        """Until it is over, whatever its state is then.
+        """Until it is over, whatever its state is then; or `paused`, when it waits for you: `pause_reason` says why.
 
         `progress`: whether a bar is shown; by default in terminals and notebooks. Raises TimeoutError, and
         ServerUnreachable where the server does not come back; waiting again goes on.
@@ -92,7 +98,7 @@ class Sweep(dict[str, Any]):
         for answer in self._client.wait(self.id):
             self._renewed(answer)
             yield answer
-            if deadline is not None and not self.over and time.monotonic() > deadline:
+            if deadline is not None and not self.over and not self.paused and time.monotonic() > deadline:
                 raise TimeoutError(f"sweep {self.id} is {self.state} after {timeout}")
 
     def _renewed(self, answer: Mapping[str, Any]) -> Self:
@@ -101,7 +107,7 @@ class Sweep(dict[str, Any]):
 
 
 class Plots:
-    """Figures of a sweep: mean and standard deviation over seeds, a column of panels per rule."""
+    """Figures of a sweep: mean and standard deviation over seeds, a stack of panels per configuration."""
 
     def __init__(self, sweep: Sweep) -> None:
         self._sweep = sweep
@@ -117,6 +123,13 @@ class Plots:
     def all(self) -> "Figure":
         """Losses and alignment, one below the other."""
         return self._figure("loss", "gradient alignment", "weight alignment")
+
+    def overlay(self) -> "Figure":
+        """All configurations over one another: test loss, and alignment of each layer."""
+        from api.client.plots import overlay  # here: matplotlib takes its time
+
+        client, sweep = self._sweep._client, self._sweep
+        return overlay(sweep, client.curves(sweep.id), client.alignment(sweep.id))
 
     def _figure(self, *panels: str) -> "Figure":
         from api.client.plots import draw  # here: matplotlib takes its time

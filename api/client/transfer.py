@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, overload
@@ -94,7 +95,12 @@ class Transfers:
         """All rows of a table of the export, of these sweeps or of all, as a frame of this library: sent as Parquet.
 
         `curves`, `alignment` and `alignment_final` are `metrics`, `traces` and `layer_summaries`. Undefined is null.
+        Raises ModuleNotFoundError where the library is not installed.
         """
+        if library == "pandas" and find_spec("pandas") is None:
+            raise ModuleNotFoundError(
+                "pandas is not installed: pip install pandas, or ask for polars or arrow", name="pandas"
+            )
         answer = BytesIO()
         self.export(_VIEWS.get(table, table), answer, sweeps=sweeps)
         answer.seek(0)

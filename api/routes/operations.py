@@ -1,5 +1,8 @@
 """For operators: the doctor, and Prometheus' metrics."""
 
+from datetime import timedelta
+from time import monotonic
+
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -16,7 +19,9 @@ metrics = APIRouter(tags=["operations"], dependencies=[READ])
 @router.get("/doctor", operation_id="get_doctor", dependencies=[FEW])
 def examine(request: Request, session: Transaction) -> schemas.Findings:
     """The queue's invariants, which read all trials and measurements once, and the health of what it stands on."""
-    return schemas.Findings.model_validate({"items": doctor.examine(session, request.app.state.settings)})
+    state = request.app.state
+    up_for = timedelta(seconds=monotonic() - state.started)
+    return schemas.Findings.model_validate({"items": doctor.examine(session, state.settings, up_for=up_for)})
 
 
 @metrics.get("/metrics", operation_id="get_metrics", response_class=Response)

@@ -17,6 +17,7 @@ from services import curves as read_curves
 from services.domain.spec import SweepSpec
 from services.planning import plan
 from services.planning.expansion import parse
+from services.shelf import Shelf
 
 router = APIRouter(prefix="/sweeps", tags=["sweeps"], dependencies=[READ])
 
@@ -60,15 +61,16 @@ def submit(
 ) -> schemas.SubmittedSweep | schemas.PlannedSweep:
     """Submit a spec. All trials are stored, durably, before the answer leaves."""
     spec: SweepSpec = parse(body)
+    shelf = Shelf.of(request.app.state.settings)
     if dry_run:
         response.status_code = 200
-        planned = plan.plan(session, spec)
+        planned = plan.plan(session, spec, shelf)
         return schemas.PlannedSweep(
             plan=schemas.Plan.model_validate(planned),
             warnings=schemas.problem_entries(located(request, planned.warnings)),
             spec=spec.model_dump(mode="json"),
         )
-    summary, created = sweeps.submit(session, spec, idempotency_key=idempotency_key, owner=owner)
+    summary, created = sweeps.submit(session, spec, idempotency_key=idempotency_key, owner=owner, shelf=shelf)
     response.status_code = 201 if created else 200
     response.headers["Location"] = f"/api/v1/sweeps/{summary.id}"
     warnings = schemas.problem_entries(located(request, sweeps.warnings(session, summary.id)))

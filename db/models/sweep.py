@@ -66,6 +66,8 @@ class SweepEnds(Base):
     succeeded: Mapped[int]
     failed: Mapped[int]
     cancelled: Mapped[int]
+    diverged: Mapped[int] = mapped_column(server_default="0")
+    """Of those that succeeded."""
 
 
 class SweepError(Base):
@@ -78,3 +80,5 @@ class SweepError(Base):
     """What the errors have in common: the last line, without numbers."""
     trials: Mapped[int]
     last_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    example: Mapped[str | None]
+    """The last line of the newest of them."""

@@ -7,11 +7,12 @@ from typing import Any
 
 from services.domain.errors import Problem, json_pointer
 from services.domain.schedule import total_steps, trace_steps
-from services.domain.spec import DIRECT_RULES, SEQUENTIAL_RULES, SweepSpec, TrialConfig
+from services.domain.spec import DIRECT_RULES, SEQUENTIAL_RULES, DataSpec, SweepSpec, TrialConfig
 from services.domain.spec.axes import identity
 from services.domain.spec.effects import without_effect
 from services.planning.combinations import pointer_to
 from services.planning.expansion import ExpandedGroup
+from services.shelf import Shelf
 
 _LARGE_RATE = 0.2
 """Of a mean over the batch, without momentum: about where networks of these sizes begin to diverge."""
@@ -37,10 +38,15 @@ class _Idle:
 
 
 class Advice:
-    """Looks at each group of a sweep once, then warns."""
+    """Looks at each group of a sweep once, then warns.
 
-    def __init__(self, spec: SweepSpec) -> None:
+    `shelf`: the data sets of the machine that is asked; without it, nothing is said of data that is not there.
+    """
+
+    def __init__(self, spec: SweepSpec, shelf: Shelf | None = None) -> None:
         self._spec = spec
+        self._shelf = shelf
+        self._shelved: dict[tuple[str, str | None], bool] = {}
         self._groups = 0
         self._noted: dict[str, _Noted] = {}
         self._idle: dict[tuple[str, ...], _Idle] = {}
@@ -61,6 +67,7 @@ class Advice:
         self._note("few_trace_points", config, _FEW_POINTS / self._trace_points(config), above=1)
         self._note("clean_test_labels", config, data.label_noise if data.label_noise_on == "train" else 0)
         self._note("feedback_per_seed", config, self._compares_solutions(config) and self._draws_feedback(config))
+        self._note("data_not_here", config, not self._has(data))
         idle = {path: reason for path in group.varied if (reason := without_effect(config, path))}
         if idle:
             left = tuple((path, identity(value)) for path, value in group.varied.items() if path not in idle)
@@ -85,6 +92,12 @@ class Advice:
         if key not in self._points:
             self._points[key] = len(trace_steps(*key)) if key[0] else _FEW_POINTS
         return self._points[key]
+
+    def _has(self, data: DataSpec) -> bool:
+        key = data.name, data.path
+        if key not in self._shelved:
+            self._shelved[key] = self._shelf is None or self._shelf.has(data)
+        return self._shelved[key]
 
     def _compares_solutions(self, config: TrialConfig) -> bool:
         return config.trace.snapshots_per_decade > 0 and self._spec.seeds.count > 1
@@ -154,6 +167,15 @@ class Advice:
                     "training labels alone are redrawn, the paper's code redraws test labels too; and noise delays "
                     "alignment more than it lowers its end: compare rules by v_phases",
                     "data.label_noise_on: both, to repeat the paper",
+                )
+            case "data_not_here":
+                assert self._shelf is not None
+                data = config.data
+                return (
+                    "data.path" if data.path else "data.name",
+                    f"{data.path or data.name} is not under {self._shelf.root}: every trial of it fails unless the "
+                    f"workers have it there (here are {', '.join(self._shelf.names())})",
+                    "put it there" if data.path else "put it there, or set ALIGNSWEEP_DATA_DOWNLOAD=1 for the service",
                 )
             case "feedback_per_seed":
                 return (

@@ -14,6 +14,7 @@ from services.planning.advice import Advice
 from services.planning.branches import Branch, branches
 from services.planning.expansion import expand
 from services.planning.timing import Estimate, Shape, estimate
+from services.shelf import Shelf
 
 _TRACE_ROW_BYTES = 90
 _METRIC_ROW_BYTES = 110
@@ -37,10 +38,13 @@ class Plan:
     warnings: list[Problem]
 
 
-def plan(session: Session, spec: SweepSpec) -> Plan:
-    """Cost of the sweep. Raises InvalidSpec when a combination of values is not a valid configuration."""
+def plan(session: Session, spec: SweepSpec, shelf: Shelf | None = None) -> Plan:
+    """Cost of the sweep; warns of data sets that are not on the shelf.
+
+    Raises InvalidSpec when a combination of values is not a valid configuration.
+    """
     resources = Resources(cpu=float(spec.resources.cpu), gpu=float(spec.resources.gpu))
-    advice = Advice(spec)
+    advice = Advice(spec, shelf)
     shapes: dict[str, Shape] = {}
     groups = points = layer_points = 0
     for group in expand(spec):

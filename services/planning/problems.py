@@ -1,6 +1,7 @@
 """What pydantic finds wrong, in our words: where it stands, what is allowed there, what may have been meant."""
 
 import difflib
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, get_args
 
@@ -98,7 +99,12 @@ def _problem(entry: Any, model: type[BaseModel]) -> Problem:
         case "literal_error":
             allowed = [word.strip("' ") for word in entry["ctx"]["expected"].replace(" or ", ",").split(",")]
             message = f"{_told(entry['input'])} is not one of {', '.join(allowed)}"
-            hint = did_you_mean(str(entry["input"]), allowed)
+            suggestion = did_you_mean(str(entry["input"]), allowed) or ""
+            hint = None if suggestion.startswith("allowed: ") else suggestion  # they are told already
+        case "missing":
+            message = f"{location[-1]} must be given"
+        case "int_type" | "float_type" if _is_number(entry["input"]):
+            message, hint = f"{message}, not the text {entry['input']!r}", f"write {entry['input']}, without quotes"
         case "int_type" | "float_type" | "string_type" | "bool_type":
             message = f"{message}, not {_told(entry['input'])}"
         case "model_type" | "dict_type":
@@ -138,6 +144,14 @@ def _told(value: object, *, bare: bool = False) -> str:
     """A value in a sentence: cut where it is long."""
     text = str(value) if bare else repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is a number in quotes."""
+    try:
+        return isinstance(value, str) and math.isfinite(float(value))
+    except ValueError:
+        return False
 
 
 def _is_union_branch(part: object) -> bool:

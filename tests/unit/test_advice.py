@@ -1,5 +1,6 @@
 """Warnings: few, where they are meant, and none where nothing is remarkable."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,11 +10,12 @@ from services.domain.spec import TrialConfig
 from services.domain.spec.effects import without_effect
 from services.planning.advice import Advice
 from services.planning.expansion import expand, parse
+from services.shelf import Shelf
 
 
-def _warnings(**parts: Any) -> list[Problem]:
+def _warnings(shelf: Shelf | None = None, **parts: Any) -> list[Problem]:
     spec = parse({"name": "test", "seeds": {"count": 5}, **parts})
-    advice = Advice(spec)
+    advice = Advice(spec, shelf)
     for group in expand(spec):
         advice.see(group)
     return advice.warnings()
@@ -112,3 +114,29 @@ def test_repeated_trainings_are_counted() -> None:
 )
 def test_values_that_change_nothing_are_known(document: dict[str, Any], path: str, reason: str | None) -> None:
     assert without_effect(TrialConfig.model_validate(document), path) == reason
+
+
+NPZ = {"name": "npz", "path": "mine.npz", "classes": 2, "train_samples": 100, "inputs": 3}
+
+
+@pytest.mark.parametrize(
+    ("data", "download", "place"),
+    [
+        ({"name": "digits"}, False, None),
+        ({"name": "regression"}, False, None),
+        ({"name": "mnist"}, False, None),  # is there
+        ({"name": "cifar10"}, True, None),  # is fetched
+        ({"name": "cifar10"}, False, "/base/data/name"),
+        (NPZ, False, "/base/data/path"),
+        (NPZ, True, "/base/data/path"),  # nobody can fetch it
+    ],
+    ids=str,
+)
+def test_data_that_is_not_here_is_warned_of(
+    data: dict[str, Any], download: bool, place: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / "MNIST/raw").mkdir(parents=True)
+    train = {"loss": "mse"} if data["name"] == "regression" else {}
+    found = _warnings(Shelf(root=tmp_path, download=download), base={"data": data, "train": train})
+    assert [warning.pointer for warning in found if warning.code == "data_not_here"] == ([place] if place else [])
+    assert not [warning for warning in _warnings(base={"data": data, "train": train}) if "not_here" in warning.code]

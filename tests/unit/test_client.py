@@ -20,6 +20,7 @@ from api.client import Client, ServerUnreachable, Sweep
 from api.client.progress import bar, shown
 from api.client.transfer import FORMS, TABLES
 from services.transfer import exports, formats
+from tests.ports import free_port
 
 ANSWER = {
     "id": 3,
@@ -159,3 +160,70 @@ def test_a_notebook_has_one_line_that_is_written_anew(
     assert first.startswith("sweep 3 [....")
     assert "4/4 trials" in last
     assert last.endswith("\n")
+
+
+def test_waiting_ends_at_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    states = iter(["running", "paused"])
+    answer = {**ANSWER, "pause_reason": "3 trials have failed alike, the last one: x"}
+    client = client_of(lambda _: httpx.Response(200, json={**answer, "state": next(states)}), monkeypatch)
+    assert [sweep["state"] for sweep in client.wait(3)] == ["running", "paused"]
+
+
+def test_every_change_of_state_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    looks = [
+        {**ANSWER, "state": "queued", "trials": {"queued": 4}},
+        ANSWER,
+        {**ANSWER, "state": "paused", "pause_reason": "[red]why[/]"},
+        ANSWER,
+        {**ANSWER, "state": "succeeded", "trials": {"succeeded": 4}, "diverged": 2},
+    ]
+    shown(iter(looks), progress=True)
+    assert capsys.readouterr().err.splitlines() == [
+        "sweep 3: 0/4 trials (queued 4, waiting for a worker)",
+        "sweep 3 is running",
+        "sweep 3 is paused: [red]why[/]",
+        "sweep 3 goes on",
+        "sweep 3: 4/4 trials (succeeded 4 (2 diverged))",
+    ]
+
+
+def test_where_nobody_listens_that_is_told_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses before the last of the tries, in seconds: of a client that nobody has answered, and of one that was."""
+    pauses: list[float] = []
+    client = Client(f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setattr("time.sleep", pauses.append)
+    with pytest.raises(ServerUnreachable, match="refused"):
+        client.sweep(1)
+    assert (len(pauses), sum(pauses) < 2) == (4, True)
+
+    answers = iter([httpx.Response(200, json=ANSWER)])
+
+    def answer_once(request: httpx.Request) -> httpx.Response:
+        for response in answers:
+            return response
+        raise httpx.ConnectError("refused")
+
+    client = client_of(answer_once, monkeypatch)
+    monkeypatch.setattr("time.sleep", pauses.append)
+    client.sweep(3)
+    pauses.clear()
+    with pytest.raises(ServerUnreachable):
+        client.sweep(3)
+    assert sum(pauses) > 20  # a server that is started again comes back
+
+
+def test_a_sweep_can_be_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        page = {"items": [{"id": 3, "name": "a"}], "next_cursor": None}
+        return httpx.Response(200, json=page if request.url.path.endswith("/sweeps") else ANSWER)
+
+    client = client_of(answer, monkeypatch)
+    assert client.sweep("last").id == client.sweep("a").id == client.sweep("3").id == 3
+    with pytest.raises(ValueError, match=r"no sweep is called b\.\.\."):
+        client.sweep("b")
+
+
+def test_a_library_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ModuleNotFoundError, match="pip install pandas"):
+        Client("http://test").read("trials", library="pandas")

@@ -10,7 +10,9 @@ from typer.testing import CliRunner
 
 from api.cli.main import app
 from api.client.specfile import NotYaml, Positions, load_yaml
+from services.domain.errors import InvalidSpec
 from services.domain.spec.schema import json_schema
+from services.planning.expansion import parse
 from tests.unit.test_spec_docs import EXAMPLES, ROOT
 
 TEXT = """\
@@ -54,6 +56,39 @@ def test_what_is_not_yaml_says_where() -> None:
     with pytest.raises(NotYaml) as caught:
         load_yaml("a: 1\nb: [1\nc: 2")
     assert (caught.value.line, caught.value.column) == (3, 2)
+
+
+def test_wrong_indentation_is_called_that() -> None:
+    with pytest.raises(NotYaml, match="the indentation does not fit") as caught:
+        load_yaml("base:\n   data: {name: digits}\n  train: {lr: 0.1}")
+    assert caught.value.line == 3
+    with pytest.raises(NotYaml, match="expected <block end>, but found '<scalar>'"):  # nothing of indentation
+        load_yaml("name: 'a' b")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("base: {}", ["name must be given"]),
+        (
+            "name: a\nbase: {rule: {feedback: {scale: '0.1'}}}",
+            [
+                "'0.1' is not one of inv_sqrt_width, inv_sqrt_max_width, inv_sqrt_outputs, unit_rows; "
+                "Input should be a valid number, not the text '0.1'",
+                "write 0.1, without quotes",
+            ],
+        ),
+        ("name: a\ngrid: {train.lr: ['0.1']}", ["not the text '0.1'", "write 0.1, without quotes"]),
+        ("name: a\nbase: {train: {lr: much}}", ["Input should be a valid number, not 'much'"]),
+    ],
+)
+def test_messages_name_the_field_and_the_remedy(text: str, told: list[str]) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        parse(load_yaml(text))
+    (problem,) = caught.value.problems
+    message, *hint = told
+    assert message in problem.message
+    assert problem.hint == (hint[0] if hint else None)
 
 
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
