@@ -104,8 +104,8 @@ BEFORE = (
     ),
     Session(
         "Submit it",
-        "The id is all that standard output gets: `id=$(alignsweep submit first.yaml)`. Where no server listens, that is\n"
-        "told within two seconds; one that goes away during a command is asked again for some twenty.",
+        "The id is all that standard output gets: `id=$(alignsweep submit first.yaml)`. Where no server\n"
+        "listens, that is told within two seconds; one that goes away during a command is asked again for some twenty.",
         (
             "cat first.yaml",
             "alignsweep submit frist.yaml",
@@ -117,16 +117,16 @@ BEFORE = (
 AFTER = (
     Session(
         "Watch it",
-        "In a terminal a bar with the time to go; elsewhere a line when trials end; and a line with every change of state. A sweep\n"
-        "that pauses, as one does whose trials fail alike, ends the watching with exit code 1, with the reason and what can\n"
-        "be done. Ctrl-C ends the watching, not the sweep. A sweep is named by its number, by `last`, or by the beginning\n"
-        "of its name.",
+        "In a terminal a bar with the time to go; elsewhere a line when trials end; and a line with every change of\n"
+        "state. A sweep that pauses, as one does whose trials fail alike, ends the watching with exit code 1, the\n"
+        "reason and what can be done. Ctrl-C ends the watching, not the sweep. A sweep is named by its number, by\n"
+        "`last`, or by the beginning of its name.",
         ("alignsweep watch last", "alignsweep watch fir", "alignsweep watch 7", "alignsweep watch frist"),
     ),
     Session(
         "See how it came out",
-        "Over seeds, per configuration: final accuracy, gradient alignment (GA) and weight alignment (WA) per layer. Where\n"
-        "trials have diverged, a column counts them.",
+        "Over seeds, per configuration: final accuracy, gradient alignment (GA) and weight alignment (WA) per layer.\n"
+        "Where trials have diverged, a column counts them.",
         ("alignsweep table last", "alignsweep table last -o csv"),
     ),
     Session(
@@ -188,7 +188,7 @@ turns colours off.
 | exit code | when |
 | --- | --- |
 | 0 | done |
-| 1 | the sweep did not succeed, or is paused; or the command could not do its work: a spec that is wrong, a file that is there |
+| 1 | the sweep did not succeed or is paused, or the command could not do its work: a wrong spec, a file that is there |
 | 2 | wrong usage: an unknown option, a missing argument, nobody to ask and no `--yes` |
 | 3 | no server answers |
 | 4 | the server refused: the sweep is not there, the token may not, the question is wrong |
