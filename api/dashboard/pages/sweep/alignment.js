@@ -7,9 +7,10 @@ import { isDark } from "../../charts/plotly.js";
 import { segments, select } from "../../components/fields.js";
 import { empty } from "../../components/states.js";
 import { curvesSql } from "../../data/sql.js";
-import { fill, h } from "../../dom.js";
-import { dressedSeries, readCurves, zoomed } from "./charting.js";
-import { controlBar, pooledNote, selectionControls, selectionOf, toggleHidden } from "./selection.js";
+import { fill } from "../../dom.js";
+import { counted } from "../../format.js";
+import { dressedSeries, readCurves, selectionOfRead, zoomed } from "./charting.js";
+import { controlBar, pooledNote, selectionControls, toggleHidden } from "./selection.js";
 
 export const MEASURES = { gradient_alignment: "gradient alignment", weight_alignment: "weight alignment" };
 
@@ -57,7 +58,7 @@ function showControls(place, view, curves) {
 function draw(charts, folded, view, zoom) {
   const { state, sweep } = view;
   const measure = state.get("measure") in MEASURES ? state.get("measure") : "gradient_alignment";
-  const selection = selectionOf(state, view);
+  const selection = selectionOfRead(view, folded);
   const layer = state.get("layer");
   const { series: all, entries, left } = dressedSeries(folded.curves, measure, selection);
   const series = layer === "" ? all : all.map((one) => ({ ...one, lines: new Map([...one.lines].filter(([own]) => String(own) === layer)) }));
@@ -81,7 +82,7 @@ function lineDrawing(series, entries, { scale, bands, smooth, measure, sql, zoom
     ...drawn,
     note,
     sql,
-    summary: `Curves of ${MEASURES[measure]} against updates: ${series.length} series, ${layers.length} layers.`,
+    summary: `Curves of ${MEASURES[measure]} against updates: ${counted(series.length, "series", "series")}, ${counted(layers.length, "layer")}.`,
     table: () => table(series),
   };
 }

@@ -1,5 +1,6 @@
 /** Controls that the charts of a sweep share: what is grouped by, which groups, how steps are laid out. */
 
+import { listed, unlisted } from "../../data/names.js";
 import { shortName } from "../../data/axes.js";
 import { check, segments, select } from "../../components/fields.js";
 import { fill, h } from "../../dom.js";
@@ -23,7 +24,7 @@ export function selectionOf(state, { axes, groups }) {
     scale: state.get("scale"),
     smooth: Math.max(1, Number(state.get("smooth")) || 1),
     bands: state.get("bands") === "yes",
-    hidden: new Set(state.get("hide").split("|").filter(Boolean)),
+    hidden: hiddenOf(state),
   };
 }
 
@@ -65,12 +66,17 @@ function whereSelect({ name, values }, axes, where, state) {
   return select(shortName(name, axes), options, where[name] ?? "", (value) => state.set({ [WHERE + name]: value, hide: null }));
 }
 
+/** Names of the series that are hidden. @param {import("../../state.js").ViewState} state */
+export function hiddenOf(state) {
+  return new Set(unlisted(state.get("hide")));
+}
+
 /** @param {import("../../state.js").ViewState} state @param {string} label */
 export function toggleHidden(state, label) {
-  const hidden = new Set(state.get("hide").split("|").filter(Boolean));
+  const hidden = hiddenOf(state);
   if (hidden.has(label)) hidden.delete(label);
   else hidden.add(label);
-  state.set({ hide: [...hidden].join("|") });
+  state.set({ hide: listed([...hidden]) });
 }
 
 /** What is said below charts of pooled groups. @param {import("../../data/series.js").Series[]} series @param {{smooth: number, bands: boolean, folded: any, left: number}} options */

@@ -9,6 +9,7 @@ import { isDark } from "../../charts/plotly.js";
 import { segments, select } from "../../components/fields.js";
 import { metricsSql, traceSql } from "../../data/sql.js";
 import { fill, h } from "../../dom.js";
+import { counted } from "../../format.js";
 
 const MEASURES = { gradient_alignment: "gradient alignment", weight_alignment: "weight alignment", weight_gradient_alignment: "alignment of weight gradients", delta_norm_ratio: "ratio of delta norms", weight_norm: "weight norm", alignment_condition: "condition of A" };
 
@@ -50,11 +51,11 @@ export class Measured {
     const layers = [...new Set(this.trace.filter((point) => point[measure] !== null).map(({ layer }) => layer))].sort((a, b) => a - b);
     const own = looks(layers.length, true, isDark()).map((look, i) => ({ ...look, label: `layer ${layers[i]}`, theory: false }));
     const lines = layers.map((layer, i) => ({ series: i, line: lineOf(this.trace.filter((point) => point.layer === layer), measure, layer) }));
-    showLegend(this.layers.legend, own.map((look) => ({ ...look, hidden: false })), () => {});
+    showLegend(this.layers.legend, own);
     this.layers.draw(key, () => ({
       ...curves([{ title: MEASURES[measure], lines, log: measure === "alignment_condition" ? logAxis(lines.flatMap(({ line }) => line.mean)) : null }], own, { scale, bands: false, smooth: 1, columns: 1, panelHeight: 280 }),
       sql: traceSql(this.id),
-      summary: `${MEASURES[measure]} of ${layers.length} layers against updates.`,
+      summary: `${MEASURES[measure]} of ${counted(layers.length, "layer")} against updates.`,
       table: () => table(lines.map(({ line }, i) => ({ label: own[i].label, lines: new Map([[layers[i], line]]) }))),
     }));
   }
