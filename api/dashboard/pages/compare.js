@@ -6,6 +6,7 @@ import { cosineRange, curves, logAxis } from "../charts/curves.js";
 import { table } from "../charts/heatmap.js";
 import { looks } from "../charts/palette.js";
 import { isDark } from "../charts/plotly.js";
+import { alignmentHelp } from "../components/help.js";
 import { check, line, segments, select } from "../components/fields.js";
 import { empty, failure, loading } from "../components/states.js";
 import { dataTable } from "../components/table.js";
@@ -191,6 +192,7 @@ function showControls(place, state, { axes, measures, measure, by, where, layers
   fill(
     place,
     select("Measure", measures.map((value) => ({ value, label: MEASURES[value] })), measure, (value) => state.set({ measure: value })),
+    alignmentHelp(),
     select("Layer", [{ value: "0", label: "whole network" }, ...layers.map((layer) => ({ value: String(layer), label: String(layer) }))], state.get("layer"), (value) => state.set({ layer: value })),
     select("Group by", [{ value: "", label: "sweep" }, ...axes.map(({ name }) => ({ value: name, label: `sweep and ${shortName(name, axes)}` }))], by ?? "", (value) => state.set({ by: value, hide: null })),
     many.map(({ name, values }) => select(shortName(name, axes), [{ value: "", label: "all" }, ...values.map((value) => ({ value: JSON.stringify(value), label: setting(value) }))], where[name] ?? "", (value) => state.set({ [`where.${name}`]: value, hide: null }))),

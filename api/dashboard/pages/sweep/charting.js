@@ -2,7 +2,7 @@
 
 import { looks } from "../../charts/palette.js";
 import { isDark } from "../../charts/plotly.js";
-import { failure, loading } from "../../components/states.js";
+import { empty, failure, loading } from "../../components/states.js";
 import { question, seriesOf } from "../../data/series.js";
 import { poll } from "../../data/polling.js";
 import { Source } from "../../data/source.js";
@@ -62,7 +62,11 @@ export function readCurves({ view, path, signal, place, show }) {
     asked?.leave.abort();
     again();
   };
-  view.addEventListener("changed", () => view.over && again(), { signal });
+  view.addEventListener("changed", () => {
+    if (!view.over) return;
+    if (folded !== null) show(folded);
+    again();
+  }, { signal });
   view.state.addEventListener("change", redraw, { signal });
   document.addEventListener("theme", redraw, { signal });
   window.addEventListener("resize", settled(200, redraw), { signal });
@@ -90,7 +94,7 @@ function curvesQuery(view) {
 }
 
 /**
- * Series and what they look like; a theory has the colour of its simulation.
+ * Series and what they look like; a theory has the colour of its simulation. `missing`: trials without the measure.
  * @param {import("../../data/fold.js").Curve[]} curves @param {string} measure
  * @param {{by: string, axes: any[], hidden: Set<string>}} selection
  */
@@ -104,9 +108,16 @@ export function dressedSeries(curves, measure, { by, axes, hidden }) {
   const own = looks(names.length, ordered, isDark());
   return {
     left: defined.length - series.length,
+    missing: all.filter(({ label }) => !hidden.has(label)).reduce((sum, one) => sum + one.missing, 0),
     series: series.filter(({ label }) => !hidden.has(label)),
     entries: series.map((one) => ({ label: one.label, theory: one.theory, hidden: hidden.has(one.label), ...own[names.indexOf(bare(one.label))], ...(one.theory ? { dash: "dash" } : {}) })),
   };
+}
+
+/** What stands where there is nothing to draw. @param {any} view */
+export function nothingMeasured(view) {
+  if (view.over) return empty("Nothing was measured.", `The sweep has ${view.sweep.state === "cancelled" ? "been cancelled" : "ended"} before any trial had its first trace point.`);
+  return empty("Nothing was measured yet.", "Charts appear with the first trace points.");
 }
 
 /** Remember what is zoomed to; a new range of steps has new ticks. @param {(zoom: [number, number] | undefined) => void} set */

@@ -6,13 +6,12 @@ import { cosineRange, curves, logAxis } from "../../charts/curves.js";
 import { table } from "../../charts/heatmap.js";
 import { isDark } from "../../charts/plotly.js";
 import { check, segments } from "../../components/fields.js";
-import { empty } from "../../components/states.js";
 import { connection } from "../../connection.js";
 import { curvesSql, phasesSql } from "../../data/sql.js";
 import { fill } from "../../dom.js";
 import { counted } from "../../format.js";
-import { dressedSeries, readCurves, selectionOfRead, zoomed } from "./charting.js";
-import { controlBar, pooledNote, selectionControls, toggleHidden } from "./selection.js";
+import { dressedSeries, nothingMeasured, readCurves, selectionOfRead, zoomed } from "./charting.js";
+import { controlBar, divergedNote, missingNote, pooledNote, selectionControls, toggleHidden } from "./selection.js";
 
 const PANELS = [
   { measure: "loss", title: "loss", log: true },
@@ -41,7 +40,7 @@ export function learningTab(panel, view, signal) {
   const show = (folded) => {
     again = () => show(folded);
     if (folded.curves.length === 0) {
-      fill(place, empty("Nothing was measured yet.", "Charts appear with the first trace points."));
+      fill(place, nothingMeasured(view));
       return;
     }
     showControls(controls, view);
@@ -69,17 +68,18 @@ function draw(chart, folded, view, zoom, phases) {
     const measure = panel.measure.endsWith("alignment") ? panel.measure : `${samples}_${panel.measure}`;
     return { ...panel, measure, title: panel.measure.endsWith("alignment") ? panel.title : `${samples} ${panel.title}`, ...dressedSeries(folded.curves, measure, selection) };
   }).filter(({ entries }) => entries.length > 0);
+  const gradient = measured.find(({ measure }) => measure === "gradient_alignment");
   const fullest = measured.reduce((a, b) => (b.entries.length > a.entries.length ? b : a), measured[0]);
   const marked = state.get("phases") !== "no" && fullest.series.length <= MOST_MARKED;
   const rows = marked ? phases.of(selection, folded.version) : [];
   showLegend(chart.legend, fullest.entries, (label) => toggleHidden(state, label));
-  const key = JSON.stringify([folded.version, location.search, isDark(), zoom, rows, phases.refused]);
+  const key = JSON.stringify([folded.version, location.search, isDark(), zoom, rows, phases.refused, sweep.diverged]);
   chart.draw(key, () => {
     const { panels, series } = panelsOf(measured, fullest.entries);
     const drawn = curves(panels, fullest.entries, { ...selection, columns: 1, panelHeight: 190, zoom, marks: marksOf(rows, fullest, measured, selection.by) });
     return {
       ...drawn,
-      note: pooledNote(series, { ...selection, folded, left: fullest.left }) + phaseNote(rows, marked, phases.refused),
+      note: pooledNote(series, { ...selection, folded, left: fullest.left }) + phaseNote(rows, marked, phases.refused) + missingNote(gradient?.missing ?? 0, "gradient alignment", view, selection) + divergedNote(view),
       sql: curvesSql({ sweeps: [sweep.id], view: "v_group_curves", measures: measured.map(({ measure }) => measure), by: selection.by, where: selection.where }),
       summary: `${measured.map(({ title }) => title).join(", ")} against updates, ${counted(fullest.series.length, "series", "series")}.`,
       table: () => tableOf(measured),

@@ -6,6 +6,7 @@ import { curves, logAxis } from "../../charts/curves.js";
 import { table } from "../../charts/heatmap.js";
 import { looks } from "../../charts/palette.js";
 import { isDark } from "../../charts/plotly.js";
+import { alignmentHelp } from "../../components/help.js";
 import { segments, select } from "../../components/fields.js";
 import { metricsSql, traceSql } from "../../data/sql.js";
 import { fill, h } from "../../dom.js";
@@ -38,7 +39,7 @@ export class Measured {
     const key = JSON.stringify([available, location.search]);
     if (this.controls.dataset.key !== key) {
       this.controls.dataset.key = key;
-      fill(this.controls, measures.length > 0 && select("Measure", measures, shown, (value) => this.state.set({ measure: value })), segments("Updates", [{ value: "log", label: "log" }, { value: "linear", label: "linear" }], scale, (value) => this.state.set({ scale: value })));
+      fill(this.controls, measures.length > 0 && select("Measure", measures, shown, (value) => this.state.set({ measure: value })), measures.length > 0 && alignmentHelp(), segments("Updates", [{ value: "log", label: "log" }, { value: "linear", label: "linear" }], scale, (value) => this.state.set({ scale: value })));
     }
     if (!this.curves.element.isConnected) fill(this.place, this.controls, this.layers.element, this.curves.element);
     const drawn = JSON.stringify([this.version, location.search, isDark()]);
