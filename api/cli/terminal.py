@@ -1,6 +1,7 @@
 """Curves drawn with characters: each point is the mark of its curve, so that no colours are needed."""
 
 import math
+import string
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -53,5 +54,5 @@ def _line(y: float, low: float, high: float) -> int:
 
 
 def _mark(layer: int) -> str:
-    """1 to 9, then a to z."""
-    return "0123456789abcdefghijklmnopqrstuvwxyz"[min(layer, 35)]
+    """1 to 9, then a to z and A to Z; beyond, a plus."""
+    return (string.digits + string.ascii_letters + "+")[min(layer, 62)]

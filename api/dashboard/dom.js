@@ -38,7 +38,9 @@ function append(parent, children) {
   }
 }
 
-/** Replace all that is in an element; what had the focus there keeps it, if it comes again. @param {Element} parent @param {...Child} children */
+const FOCUSABLE = "button:enabled, a[href], input:enabled, select:enabled, textarea:enabled, summary";
+
+/** Replace all that is in an element; what had the focus there keeps it if it comes again, else the first that can take it does. @param {Element} parent @param {...Child} children */
 export function fill(parent, ...children) {
   const fragment = document.createDocumentFragment();
   append(fragment, children);
@@ -46,7 +48,8 @@ export function fill(parent, ...children) {
   const name = focused && nameOf(focused);
   parent.replaceChildren(fragment);
   if (!focused || focused === parent || focused.isConnected) return;
-  [...parent.querySelectorAll(focused.tagName)].find((other) => nameOf(other) === name)?.focus({ preventScroll: true });
+  const same = [...parent.querySelectorAll(focused.tagName)].find((other) => nameOf(other) === name);
+  (same ?? parent.querySelector(FOCUSABLE))?.focus({ preventScroll: true });
 }
 
 /** By what an element is known again. @param {any} element */

@@ -2,9 +2,9 @@
 
 const WHOLE = new Intl.NumberFormat("en");
 
-/** @param {number | null | undefined} value */
+/** @param {number | null | undefined} value never as -0 */
 export function whole(value) {
-  return value === null || value === undefined ? "–" : WHOLE.format(Math.round(value));
+  return value === null || value === undefined ? "–" : WHOLE.format(Math.round(value) + 0);
 }
 
 /** A measured number, to so many significant digits. @param {any} value @param {number} [digits] */
@@ -26,11 +26,23 @@ export function measured(value) {
 /** Mean and standard deviation: digits by the deviation, unless `places` says how many. @param {number | null} mean @param {number | null} sd @param {number | null} [places] */
 export function spread(mean, sd, places = null) {
   if (mean === null || mean === undefined) return "–";
-  if (sd === null || sd === undefined) return places === null || (mean !== 0 && Math.abs(mean) < 1e-3) ? number(mean) : mean.toFixed(places);
+  if (sd === null || sd === undefined) return places === null || (mean !== 0 && Math.abs(mean) < 1e-3) ? number(mean) : fixed(mean, places);
   const size = Math.max(Math.abs(mean), Math.abs(sd));
   if (size > 0 && (size < 1e-3 || size >= 1e5)) return `${mean.toExponential(2)} ± ${sd.toExponential(1)}`;
   const shown = places ?? placesOf(sd);
-  return `${mean.toFixed(shown)} ± ${sd.toFixed(shown)}`;
+  return `${fixed(mean, shown)} ± ${fixed(sd, shown)}`;
+}
+
+/** So many decimal places; nothing is below zero by less than they show. @param {number} value @param {number} places */
+function fixed(value, places) {
+  const text = value.toFixed(places);
+  return Number(text) === 0 ? text.replace("-", "") : text;
+}
+
+/** A value of a table that is asked for as it is: integers whole and plain, as they are names as often as counts. @param {any} value */
+export function plain(value) {
+  if (Number.isInteger(value)) return String(value);
+  return typeof value === "number" ? number(value, 6) : setting(value);
 }
 
 /** Decimal places with which a deviation has two digits. @param {number} sd */
@@ -46,15 +58,18 @@ export function columnPlaces(sds) {
 
 /** A rate per second. @param {number} value */
 export function rate(value) {
-  if (value >= 1e6) return `${(value / 1e6).toPrecision(3)} M`;
-  return value >= 1e4 ? `${(value / 1e3).toPrecision(3)} k` : whole(value);
+  const shown = Number(value.toPrecision(3));
+  if (shown < 1e4) return whole(value);
+  const [unit, length] = [["G", 1e9], ["M", 1e6], ["k", 1e3]].find(([, own]) => shown >= own);
+  return `${shown >= 1e12 ? shown / length : (shown / length).toPrecision(3)} ${unit}`;
 }
 
 /** @param {number} bytes */
 export function size(bytes) {
   const units = ["B", "kB", "MB", "GB", "TB"];
-  const step = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(bytes) / 3));
-  return `${Number((bytes / 1000 ** step).toPrecision(3))} ${units[step]}`;
+  const shown = Number(bytes.toPrecision(3));
+  const step = shown < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(shown) / 3));
+  return `${Number((shown / 1000 ** step).toPrecision(3))} ${units[step]}`;
 }
 
 /** A length of time, in its two largest units. @param {number} seconds */
@@ -62,8 +77,8 @@ export function duration(seconds) {
   if (!Number.isFinite(seconds)) return "–";
   if (seconds < 1) return "less than 1 s";
   const parts = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
-  const first = parts.findIndex(([, length]) => seconds >= length);
   let left = Math.round(seconds);
+  const first = parts.findIndex(([, length]) => left >= length);
   const shown = [];
   for (const [unit, length] of parts.slice(first, first + 2)) {
     const count = Math.floor(left / length);

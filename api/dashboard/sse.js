@@ -11,9 +11,10 @@ export class Parser {
 
   /** What is whole now. @param {string} text @returns {Sent[]} */
   push(text) {
-    this.rest += text.replaceAll("\r\n", "\n");
-    const blocks = this.rest.split("\n\n");
-    this.rest = blocks.pop();
+    const all = this.rest + text;
+    const end = all.endsWith("\r") ? all.length - 1 : all.length; // the other half of the line's end may be yet to come
+    const blocks = all.slice(0, end).replaceAll("\r\n", "\n").split("\n\n");
+    this.rest = blocks.pop() + all.slice(end);
     return blocks.map((block) => this.#read(block)).filter((sent) => sent !== null);
   }
 

@@ -1,6 +1,7 @@
 /** The token that the server asks for, kept for this tab alone. */
 
 import { signedIn, signedOut } from "./connection.js";
+import { keep, kept } from "./data/storage.js";
 import { h } from "./dom.js";
 import { openDialog } from "./components/dialog.js";
 
@@ -8,7 +9,7 @@ const KEY = "alignsweep-token";
 
 /** @returns {string | null} */
 export function token() {
-  return sessionStorage.getItem(KEY);
+  return kept(KEY);
 }
 
 /** Headers of a request. @param {Record<string, string>} [more] */
@@ -55,6 +56,6 @@ async function ask() {
     action: "Go on",
   });
   if (!given || field.value.trim() === "") return false;
-  sessionStorage.setItem(KEY, field.value.trim());
+  keep(KEY, field.value.trim());
   return true;
 }

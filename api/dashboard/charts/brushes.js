@@ -1,5 +1,8 @@
 /** What is selected on the axes of parallel coordinates, as text of an address and of the API's filter language. */
 
+import { listed, unlisted } from "../data/names.js";
+import { extent } from "../data/numbers.js";
+
 /**
  * @typedef {{from: number | null, to: number | null} | {words: string[]}} Brush
  * @typedef {{name: string, label: string, kind: "number" | "words", log: boolean, low: number, high: number, words: string[]}} Scale
@@ -9,7 +12,7 @@
 export function scaleOf(name, label, values) {
   const defined = values.filter((value) => value !== null && value !== undefined);
   if (defined.length > 0 && defined.every((value) => typeof value === "number")) {
-    const [low, high] = [Math.min(...defined), Math.max(...defined)];
+    const [low, high] = extent(defined);
     const log = low > 0 && high / low >= 100;
     return { name, label, kind: "number", log, low, high, words: [] };
   }
@@ -47,13 +50,13 @@ export function admits(brush, value) {
 
 /** As it stands in the address. @param {Brush} brush */
 export function written(brush) {
-  return "words" in brush ? brush.words.join("|") : `${brush.from ?? ""}..${brush.to ?? ""}`;
+  return "words" in brush ? listed(brush.words) : `${brush.from ?? ""}..${brush.to ?? ""}`;
 }
 
 /** @param {Scale} scale @param {string} text @returns {Brush | undefined} */
 export function read(scale, text) {
   if (!text) return undefined;
-  if (scale.kind === "words") return { words: text.split("|") };
+  if (scale.kind === "words") return { words: unlisted(text) };
   const [from, to] = text.split("..").map((part) => (part === "" || part === undefined ? null : Number(part)));
   return { from: from ?? null, to: to ?? null };
 }

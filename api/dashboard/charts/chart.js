@@ -153,24 +153,21 @@ function bytesOf(address) {
 }
 
 /**
- * Names of series with their marks, as buttons that hide and show them.
- * @param {Element} place @param {{label: string, colour: string, dash: string, hidden: boolean}[]} entries
- * @param {(label: string) => void} onToggle
+ * Names of series with their marks, as buttons that hide and show them where that is possible.
+ * @param {Element} place @param {{label: string, colour: string, dash: string, hidden?: boolean}[]} entries
+ * @param {((label: string) => void) | null} [onToggle]
  */
-export function showLegend(place, entries, onToggle) {
+export function showLegend(place, entries, onToggle = null) {
   const key = JSON.stringify(entries);
   if (place.dataset.key === key) return;
   place.dataset.key = key;
   const plain = entries.length === 1 && entries[0].label === ONLY; // there is nothing to tell it from
   fill(
     place,
-    (plain ? [] : entries).map(({ label, colour, dash, hidden }) =>
-      h(
-        "button",
-        { type: "button", class: "legend-entry", "aria-pressed": String(!hidden), on: { click: () => onToggle(label) } },
-        h("span", { class: `swatch swatch-${dash}`, "aria-hidden": "true", style: { "--colour": colour } }),
-        label,
-      ),
-    ),
+    (plain ? [] : entries).map(({ label, colour, dash, hidden }) => {
+      const swatch = h("span", { class: `swatch swatch-${dash}`, "aria-hidden": "true", style: { "--colour": colour } });
+      if (onToggle === null) return h("span", { class: "legend-entry" }, swatch, label);
+      return h("button", { type: "button", class: "legend-entry", "aria-pressed": String(!hidden), on: { click: () => onToggle(label) } }, swatch, label);
+    }),
   );
 }

@@ -1,5 +1,6 @@
 /** Curves against the updates, mean and standard deviation, in panels side by side or one above the other. */
 
+import { extent } from "../data/numbers.js";
 import { smoothed } from "../data/series.js";
 import { faint } from "./palette.js";
 import { escaped } from "./heatmap.js";
@@ -19,7 +20,7 @@ const MARGIN_RATIO = 1.4;
 /** A logarithmic axis where values are better seen on one: all positive, over a decade at least. @param {(number | null)[]} values */
 export function logAxis(values) {
   const defined = values.filter((value) => value !== null);
-  const [least, most] = [Math.min(...defined), Math.max(...defined)];
+  const [least, most] = extent(defined);
   if (defined.length === 0 || least <= 0 || most / least < LEAST_RATIO) return null;
   // The range is that of the means: a band may leave the picture, and would press them into a line if it did not.
   const range = [Math.log10(least / MARGIN_RATIO), Math.log10(most * MARGIN_RATIO)];
@@ -46,7 +47,8 @@ function tickText(value) {
 /** The range of an axis of cosines: all bands, but nothing that no cosine can be. @param {import("../data/series.js").Line[]} lines */
 export function cosineRange(lines) {
   const ends = lines.flatMap(({ mean, sd }) => mean.flatMap((value, i) => (value === null ? [] : [value - (sd[i] ?? 0), value + (sd[i] ?? 0)])));
-  return [Math.max(-1.02, Math.min(0, ...ends) - 0.03), Math.min(1.02, Math.max(0.1, ...ends) + 0.05)];
+  const [low, high] = extent(ends, [0, 0.1]);
+  return [Math.max(-1.02, low - 0.03), Math.min(1.02, high + 0.05)];
 }
 
 /**
@@ -115,7 +117,7 @@ function curve(line, look, suffix, scale) {
   return {
     type: "scatter",
     mode: line.step.length === 1 ? "markers" : "lines",
-    name: look.label,
+    name: escaped(look.label),
     x: line.step.map((step) => placeOf(step, scale)),
     y: line.mean,
     customdata: line.step.map((step, i) => [step, line.n[i], line.sd[i] === null ? "–" : line.sd[i]?.toPrecision(2), line.layer]),
@@ -151,6 +153,6 @@ function band(line, look, suffix, scale, log) {
     fillcolor: faint(look.colour, 0.16),
     line: { width: 0 },
     hoverinfo: "skip",
-    name: `${look.label} ± sd`,
+    name: `${escaped(look.label)} ± sd`,
   }));
 }

@@ -1,6 +1,7 @@
 /** Alignment as a picture: layers from the bottom up, updates to the right, one block of rows per series. */
 
-import { number } from "../format.js";
+import { extent } from "../data/numbers.js";
+import { counted, number } from "../format.js";
 import { SCALE } from "./palette.js";
 import { placeOf, stepAxis } from "./steps.js";
 
@@ -21,7 +22,8 @@ export function heatmap(series, { scale, measure, measureName, sql, zoom, width 
   const steps = [...new Set(series.flatMap(({ lines }) => [...lines.values()].flatMap(({ step }) => step)))].sort((a, b) => a - b);
   const rows = rowsOf(series, steps);
   const values = rows.flatMap(({ mean }) => mean).filter((value) => value !== null);
-  const least = Math.min(0, ...values);
+  const [lowest, highest] = extent(values);
+  const least = Math.min(0, lowest);
   const edges = edgesOf(rows);
   const middle = (i) => (edges[i] + edges[i + 1]) / 2;
   const margin = { l: 56, r: width < 500 ? 58 : 72, t: 4, b: 44 };
@@ -31,7 +33,7 @@ export function heatmap(series, { scale, measure, measureName, sql, zoom, width 
     x: steps.map((step) => placeOf(step, scale)),
     y: edges,
     z: rows.map(({ mean }) => mean),
-    customdata: rows.map(({ label, layer, n }) => steps.map((step, i) => [label, layer, step, n?.[i] ?? ""])),
+    customdata: rows.map(({ label, layer, n }) => steps.map((step, i) => [escaped(label), layer, step, n?.[i] ?? ""])),
     hovertemplate: "%{customdata[0]}, layer %{customdata[1]}<br>%{customdata[2]} updates: %{z:.3f} (n = %{customdata[3]})<extra></extra>",
     hoverongaps: false,
     colorscale: SCALE,
@@ -51,7 +53,7 @@ export function heatmap(series, { scale, measure, measureName, sql, zoom, width 
       yaxis: { tickmode: "array", tickvals: named.map(({ i }) => middle(i)), ticktext: named.map(({ layer, i }) => (rows[i + 1]?.layer === null ? `layer ${layer}` : String(layer))), showgrid: false, showline: false, range: [0, edges.at(-1)], fixedrange: true, tickcolor: "rgba(0, 0, 0, 0)" },
       annotations: rows.flatMap(({ title }, i) => (title ? [blockTitle(cut(title, width - margin.l - margin.r), middle(i))] : [])),
     },
-    summary: `Heat map of ${measureName} by layer and update for ${series.length} series, from ${number(Math.min(...values), 2)} to ${number(Math.max(...values), 2)}.`,
+    summary: `Heat map of ${measureName} by layer and update for ${counted(series.length, "series", "series")}${values.length > 0 ? `, from ${number(lowest, 2)} to ${number(highest, 2)}` : ""}.`,
     sql,
     table: () => table(series),
   };

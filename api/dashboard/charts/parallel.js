@@ -2,7 +2,7 @@
 
 import { colours } from "./plotly.js";
 import { admits, heightOf, valueAt } from "./brushes.js";
-import { number } from "../format.js";
+import { counted, number } from "../format.js";
 import { framed, h } from "../dom.js";
 
 const [TOP, BOTTOM, SIDE] = [34, 22, 12];
@@ -40,7 +40,7 @@ export class ParallelCoordinates {
   /** @param {{scales: Scale[], rows: any[], brushes: Record<string, Brush>, colourOf: (row: any) => string}} shown */
   show({ scales, rows, brushes, colourOf }) {
     Object.assign(this, { scales, rows, brushes, colourOf });
-    this.canvas.setAttribute("aria-label", `Parallel coordinates of ${rows.length} trials over ${scales.map(({ label }) => label).join(", ")}`);
+    this.canvas.setAttribute("aria-label", `Parallel coordinates of ${counted(rows.length, "trial")} over ${scales.map(({ label }) => label).join(", ")}`);
     this.paint();
   }
 
@@ -152,12 +152,16 @@ export class ParallelCoordinates {
     const begun = this.#place(event);
     if (begun === null) return;
     this.canvas.setPointerCapture(event.pointerId);
-    const end = (up) => {
-      this.canvas.removeEventListener("pointerup", end);
-      const to = this.#height(up);
-      this.onBrush(begun.scale.name, this.#selected(begun.scale, begun.height, to));
+    const done = new AbortController();
+    const { signal } = done;
+    const own = (act) => (other) => {
+      if (other.pointerId !== event.pointerId) return;
+      done.abort();
+      act(other);
     };
-    this.canvas.addEventListener("pointerup", end);
+    const end = (up) => this.onBrush(begun.scale.name, this.#selected(begun.scale, begun.height, this.#height(up)));
+    this.canvas.addEventListener("pointerup", own(end), { signal });
+    this.canvas.addEventListener("pointercancel", own(() => {}), { signal }); // it was a scroll
   }
 
   #height(event) {

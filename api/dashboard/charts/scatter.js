@@ -1,5 +1,7 @@
 /** One outcome against another, a point per trial. */
 
+import { counted } from "../format.js";
+import { escaped } from "./heatmap.js";
 import { SYMBOLS } from "./palette.js";
 
 /**
@@ -14,10 +16,10 @@ export function scatter(given, { x, y, sql, note }) {
     traces: series.map(({ label, colour, dash, points }) => ({
       type: "scatter",
       mode: "markers",
-      name: label,
+      name: escaped(label),
       x: points.map((trial) => trial[x.name]),
       y: points.map((trial) => trial[y.name]),
-      customdata: points.map((trial) => [trial.id, trial.seed, label]),
+      customdata: points.map((trial) => [trial.id, trial.seed, escaped(label)]),
       hovertemplate: `%{customdata[2]}<br>trial %{customdata[0]}, seed %{customdata[1]}<br>${x.label} %{x:.3f}<br>${y.label} %{y:.4g}<extra></extra>`,
       marker: { color: colour, symbol: SYMBOLS[dash], size: 7, opacity: 0.75, line: { width: 0 } },
     })),
@@ -28,7 +30,7 @@ export function scatter(given, { x, y, sql, note }) {
       yaxis: { title: y.label, ...(y.log ?? {}) },
     },
     note,
-    summary: `${y.label} against ${x.label} of ${count} trials.`,
+    summary: `${y.label} against ${x.label} of ${counted(count, "trial")}.`,
     sql,
     table: () => ({
       columns: ["trial_id", "seed", "series", x.name, y.name],

@@ -9,20 +9,21 @@ const STATES = ["succeeded", "failed", "cancelled", "running", "queued"];
 export function bar(sweep) {
   const parts = STATES.map((state) => h("span", { class: `part part-${state}` }));
   const element = h("div", { class: "bar", role: "img" }, parts);
-  const update = ({ trials, trial_count: count }) => {
+  const update = (shown) => {
+    const { trials, trial_count: count } = shown;
     STATES.forEach((state, i) => {
       const width = `${(100 * (trials[state] ?? 0)) / Math.max(1, count)}%`;
       if (parts[i].style.width !== width) parts[i].style.width = width;
     });
-    element.setAttribute("aria-label", sentence({ trials, trial_count: count }));
+    element.setAttribute("aria-label", sentence(shown));
   };
   update(sweep);
   return { element, update };
 }
 
-/** @param {{trials: Record<string, number>, trial_count: number}} sweep */
-export function sentence({ trials, trial_count: count }) {
-  const parts = STATES.filter((state) => trials[state] > 0).map((state) => `${whole(trials[state])} ${state}`);
+/** @param {{trials: Record<string, number>, trial_count: number, diverged?: number}} sweep */
+export function sentence({ trials, trial_count: count, diverged = 0 }) {
+  const parts = STATES.filter((state) => trials[state] > 0).map((state) => `${whole(trials[state])} ${state}${state === "succeeded" && diverged > 0 ? ` (${whole(diverged)} of them diverged)` : ""}`);
   return `${counted(count, "trial")}: ${parts.join(", ") || "none yet"}`;
 }
 

@@ -1,10 +1,19 @@
-/** CSV as RFC 4180 has it. @param {string[]} columns @param {any[][]} rows */
+/** What the text of a formula may begin with; numbers begin with a sign as well. */
+const FORMULA = /^[=+\-@\t\r]/;
+const NUMBER = /^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?$/;
+
+/** CSV as RFC 4180 has it; text that a spreadsheet would take for a formula is marked as text. @param {string[]} columns @param {any[][]} rows */
 export function csvOf(columns, rows) {
   const cell = (value) => {
-    const text = value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value);
+    const text = harmless(value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value));
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   return [columns, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
+}
+
+/** @param {string} text */
+function harmless(text) {
+  return FORMULA.test(text) && !NUMBER.test(text) ? `'${text}` : text;
 }
 
 /** Offer a file to be kept. @param {string} name @param {Blob | string} content @param {string} [type] */

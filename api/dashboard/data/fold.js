@@ -2,7 +2,7 @@
  * Rows of the API's curves, folded into one curve per series and layer.
  *
  * @typedef {{n: number[], mean: (number | null)[], sd: (number | null)[]}} Spread
- * @typedef {{key: string, varied: Record<string, any>, groups: number, layer: number, step: number[],
+ * @typedef {{key: string, varied: Record<string, any>, groups: number, layer: number, step: number[], n: number[],
  *   measures: Record<string, Spread>}} Curve `layer`: 0 for measures of the whole network; `key`: the group's hash, or
  *   the values on the axes that groups are pooled by
  * @typedef {{curves: Curve[], total: number, shown: number, sampled: boolean, left: number}} Folded `left`: series that
@@ -22,11 +22,12 @@ export function fold(answer) {
     const id = `${key}/${layer}`;
     let curve = curves.get(id);
     if (curve === undefined) {
-      curve = { key, varied: item.varied, groups: item.groups ?? 1, layer, step: [], measures: {} };
+      curve = { key, varied: item.varied, groups: item.groups ?? 1, layer, step: [], n: [], measures: {} };
       for (const name of measures) curve.measures[name] = { n: [], mean: [], sd: [] };
       curves.set(id, curve);
     }
     curve.step.push(item.step);
+    curve.n.push(item.n);
     for (const name of measures) {
       const { n, mean, sd } = curve.measures[name];
       n.push(item[`${name}_n`] ?? item.n);

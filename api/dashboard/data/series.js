@@ -3,10 +3,12 @@
  *
  * @typedef {import("./fold.js").Curve} Curve
  * @typedef {{layer: number, step: number[], n: number[], mean: (number | null)[], sd: (number | null)[]}} Line
- * @typedef {{id: string, label: string, value: any, theory: boolean, groups: number, lines: Map<number, Line>}} Series
+ * @typedef {{id: string, label: string, value: any, theory: boolean, groups: number, missing: number, lines: Map<number, Line>}} Series `missing`: trials in which the
+ *   measure is defined nowhere
  */
 
 import { nameOf, valueName } from "./axes.js";
+import { extent } from "./numbers.js";
 
 const KIND = "model.kind";
 /** What series are asked for: all in one. */
@@ -39,20 +41,27 @@ export function seriesOf(curves, measure, by, axes) {
   const split = splits(axes, by);
   const found = new Map();
   for (const curve of curves) {
-    if (!found.has(curve.key)) found.set(curve.key, { curve, lines: new Map() });
+    if (!found.has(curve.key)) found.set(curve.key, { curve, trials: 0, defined: 0, lines: new Map() });
     const { n, mean, sd } = curve.measures[measure] ?? { n: [], mean: [], sd: [] };
-    if (mean.some((value) => value !== null)) found.get(curve.key).lines.set(curve.layer, { layer: curve.layer, step: curve.step, n, mean, sd });
+    const own = found.get(curve.key);
+    own.trials = most(curve.n, own.trials);
+    own.defined = most(n.filter((_, i) => mean[i] !== null), own.defined);
+    if (mean.some((value) => value !== null)) own.lines.set(curve.layer, { layer: curve.layer, step: curve.step, n, mean, sd });
   }
   const named = axes.filter(({ name }) => !split || name !== KIND);
-  const series = [...found.values()].map(({ curve: { key, varied, groups }, lines }) => {
+  const series = [...found.values()].map(({ curve: { key, varied, groups }, trials, defined, lines }) => {
     const theory = split && varied[KIND] === "theory";
     const value = by === "" ? null : (varied[by] ?? null);
     const label = by === "" ? nameOf(varied, named) : valueName(by ?? "", value, []);
     const id = by === "" ? key : `${JSON.stringify(value)}${theory ? "/theory" : ""}`;
-    return { id, theory, label: theory ? `${label} (theory)` : label, value, groups, lines: new Map([...lines].sort(([a], [b]) => a - b)) };
+    return { id, theory, label: theory ? `${label} (theory)` : label, value, groups, missing: trials - defined, lines: new Map([...lines].sort(([a], [b]) => a - b)) };
   });
   if (axes.find(({ name }) => name === by)?.ordered) series.sort((a, b) => a.value - b.value);
   return series.sort((a, b) => Number(a.theory) - Number(b.theory));
+}
+
+function most(counts, atLeast) {
+  return extent(counts, [0, atLeast])[1];
 }
 
 /** Running mean over so many trace points, an odd number, fewer at the ends. @param {Line} line @param {number} width @returns {Line} */

@@ -1,12 +1,15 @@
 /** A spec is written here: what is wrong stands at its line, what it would cost beside it, as it is written. */
 
-import { Disconnected, json, Problem, request } from "../api.js";
+import { Disconnected, json, Problem, request, url } from "../api.js";
 import { failure, loading, said } from "../components/states.js";
-import { toast } from "../components/toast.js";
+import { toast, toastError } from "../components/toast.js";
+import { download } from "../data/csv.js";
+import { keep, kept } from "../data/storage.js";
 import { yamlOf } from "../data/yaml.js";
 import { fill, h, settled } from "../dom.js";
 import { counted, duration, size, whole } from "../format.js";
 import { navigate } from "../navigate.js";
+import { token } from "../token.js";
 import { SpecEditor } from "./new/editor.js";
 import { shortSpec } from "./sweep/spec.js";
 
@@ -23,53 +26,75 @@ when:
       rule.feedback.scale: [0.1, 1.0]
 seeds: {count: 5}
 `;
-const DRAFT = "alignsweep-draft";
 
 /** @param {import("../router.js").Visit} visit */
 export default async function newSweep({ place, signal, title }) {
   title("New sweep");
   const plan = h("aside", { class: "plan", "aria-label": "Plan", "aria-live": "polite" }, loading(5, "Planning"));
   const submit = h("button", { type: "submit", class: "primary", disabled: true }, "Submit");
+  const afresh = h("button", { type: "button", hidden: true, title: "Leave what was written, and begin as this page does" }, "Start afresh");
   const editor = new SpecEditor();
-  const form = h("form", {}, h("label", { for: editor.id }, "Spec, as YAML or JSON"), editor.element, h("div", { class: "form-end" }, submit, h("p", { class: "hint" }, "What is left out has its default. The schema is at ", h("code", {}, "/api/v1/schema"), ".")));
+  const form = h("form", {}, h("label", { for: editor.id }, "Spec, as YAML or JSON"), editor.element, h("div", { class: "form-end" }, submit, afresh, h("p", { class: "hint" }, "What is left out has its default. What may be said, and what it means: ", schemaLink(), ".")));
   place.append(h("div", { class: "page-head" }, h("h1", {}, "New sweep")), h("div", { class: "columns new-columns" }, form, plan));
+  const from = Number(new URLSearchParams(location.search).get("from"));
+  const draft = `alignsweep-draft-${from}`; // of each sweep that one begins with, its own
   let asked = new AbortController();
   let key = randomKey();
   const check = async () => {
     asked.abort();
     asked = new AbortController();
-    sessionStorage.setItem(DRAFT, editor.text);
     const ok = await validate(editor, plan, AbortSignal.any([asked.signal, signal]), check);
     if (ok !== null) submit.disabled = !ok;
   };
   const later = settled(350, check);
   editor.onInput = () => {
     key = randomKey();
+    keep(draft, editor.text);
+    afresh.hidden = false;
     submit.disabled = true;
     later();
   };
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    send(editor, plan, submit, key);
+    send(editor, plan, { submit, key, draft });
   });
   const begin = async () => {
     try {
-      editor.text ||= await firstText(signal);
+      editor.text ||= kept(draft) ?? (await firstText(from, signal));
+      afresh.hidden = kept(draft) === null;
     } catch (error) {
       if (!signal.aborted) fill(plan, failure(error, begin));
       return;
     }
     await check();
   };
+  afresh.addEventListener("click", () => {
+    keep(draft, null);
+    editor.text = "";
+    begin();
+  });
   await begin();
 }
 
-/** The spec of another sweep, the draft of this tab, or an example. */
-async function firstText(signal) {
-  const from = Number(new URLSearchParams(location.search).get("from"));
-  if (!from) return sessionStorage.getItem(DRAFT) ?? EXAMPLE;
+/** The spec of another sweep, or an example. */
+async function firstText(from, signal) {
+  if (!from) return EXAMPLE;
   const { spec } = await json(`/sweeps/${from}`, { signal });
   return yamlOf(await shortSpec(spec, signal));
+}
+
+/** The schema of specs; the browser alone would send no token. */
+function schemaLink() {
+  const keepIt = async (event) => {
+    if (token() === null) return;
+    event.preventDefault();
+    try {
+      download("spec-schema.json", await (await request("/schema")).blob());
+    } catch (error) {
+      toastError(error);
+    }
+  };
+  return h("a", { href: url("/schema"), target: "_blank", on: { click: keepIt } }, "the schema of specs");
 }
 
 /** Whether it may be submitted; null where the question was overtaken. */
@@ -128,12 +153,12 @@ function showPlan(place, { plan, warnings }, editor) {
 }
 
 /** `key`: one per text of this visit, so that what is sent twice is one sweep. */
-async function send(editor, plan, submit, key) {
+async function send(editor, plan, { submit, key, draft }) {
   submit.disabled = true;
   try {
     const answer = await ask(editor.text, { headers: { "Idempotency-Key": key } });
     const sweep = await answer.json();
-    sessionStorage.removeItem(DRAFT);
+    keep(draft, null);
     toast(`Submitted ${counted(sweep.trial_count, "trial")}.`);
     navigate(`/sweeps/${sweep.id}`);
   } catch (error) {

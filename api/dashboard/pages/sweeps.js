@@ -108,7 +108,7 @@ function table(items, state, chosen, mark) {
     { key: "pick", label: h("span", { class: "unseen" }, "Compare"), cell: (sweep) => picker(sweep, chosen, mark) },
     { key: "name", label: "Name", sort: "name", cell: nameCell },
     { key: "varied", label: "What varies", spare: true, cell: (sweep) => h("span", { class: "varied", title: axisNames(sweep).join(", ") }, variedOf(sweep)) },
-    { key: "state", label: "State", sort: "state", cell: (sweep) => badge(sweep.state) },
+    { key: "state", label: "State", sort: "state", cell: (sweep) => [badge(sweep.state), sweep.diverged > 0 && h("span", { class: "reason" }, `${whole(sweep.diverged)} diverged`)] },
     { key: "progress", label: "Progress", cell: (sweep) => h("div", { class: "progress-cell" }, bar(sweep).element, h("span", { class: "count" }, doneOf(sweep))) },
     { key: "trial_count", label: "Trials", numeric: true, sort: "trial_count", cell: (sweep) => whole(sweep.trial_count) },
     ranked && { key: "priority", label: "Priority", numeric: true, spare: true, sort: "priority", cell: (sweep) => String(sweep.priority) },

@@ -75,7 +75,7 @@ function showHead(place, trial, { sentence, sweep, again }) {
     ),
     varied(trial, sweep),
     h("p", { class: "meta" }, "of ", h("a", { href: `/sweeps/${sweep.id}` }, sweep.name), ` · sweep ${sweep.id} · seed ${trial.seed} · attempt ${trial.attempts} of ${trial.max_attempts} · submitted ${moment(trial.created_at)}`, trial.finished_at && ` · ended ${moment(trial.finished_at)}`),
-    h("p", { class: "explanation" }, sentence),
+    OPEN.includes(trial.state) && h("p", { class: "explanation" }, sentence),
     trial.error && h("pre", { class: "error-text", tabIndex: 0, "aria-label": "The error" }, trial.error),
     trial.summary && summary(trial.summary),
   );

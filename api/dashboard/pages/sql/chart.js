@@ -82,7 +82,7 @@ function drawing(columns, rows, chosen, sql, chart) {
   const groups = seriesOf(names, placed, by, y);
   const drawn = [...groups].slice(0, MOST_SERIES);
   const own = looks(drawn.length, false, isDark());
-  showLegend(chart.legend, by.length === 0 ? [] : drawn.map(([label], i) => ({ label, ...own[i], hidden: false })), () => {});
+  showLegend(chart.legend, by.length === 0 ? [] : drawn.map(([label], i) => ({ label, ...own[i] })));
   const text = shown(rows.map((row) => row[at]));
   const spread = barsOf(names, y).find(({ value }) => value === bars);
   const traces = drawn.map(([name, group], i) => ({
@@ -98,9 +98,9 @@ function drawing(columns, rows, chosen, sql, chart) {
   const left = rows.length - placed.length;
   return {
     traces,
-    layout: { height: 360, margin: { l: 62, r: 12, t: 8, b: 44 }, xaxis: { title: x, ...scale(chosen, placed.map((row) => row[at])) }, yaxis: { title: y } },
+    layout: { height: 360, margin: { l: 62, r: 12, t: 8, b: 44 }, xaxis: { title: escaped(x), ...scale(chosen, placed.map((row) => row[at])) }, yaxis: { title: escaped(y) } },
     note: [groups.size > MOST_SERIES && `The first ${MOST_SERIES} of ${groups.size} series.`, left > 0 && `${counted(left, "row")} without ${x}: in the table alone.`].filter(Boolean).join(" "),
-    summary: `${y} against ${x}, ${drawn.length} series${spread ? `, with ${spread.label}` : ""}.`,
+    summary: `${y} against ${x}, ${counted(drawn.length, "series", "series")}${spread ? `, with ${spread.label}` : ""}.`,
     sql,
     table: () => ({ columns: names, rows }),
   };

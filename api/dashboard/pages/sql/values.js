@@ -1,7 +1,7 @@
 /** Values of an answer: as numbers, and as they are shown. */
 
 import { shortName } from "../../data/axes.js";
-import { number, setting } from "../../format.js";
+import { plain, setting } from "../../format.js";
 
 /** A number, also where it is written as text; null where it is none. @param {any} value @returns {number | null} */
 export function numberOf(value) {
@@ -13,8 +13,7 @@ export function numberOf(value) {
 export function shown(values) {
   const names = [...new Set(values.filter(isObject).flatMap((value) => Object.keys(value)))].map((name) => ({ name }));
   return (value) => {
-    if (typeof value === "number") return number(value, 6);
-    if (!isObject(value)) return setting(value);
+    if (!isObject(value)) return plain(value);
     return Object.entries(value).map(([name, own]) => `${shortName(name, names)} ${setting(own)}`).join(", ") || "–";
   };
 }

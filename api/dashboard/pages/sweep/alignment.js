@@ -4,12 +4,13 @@ import { Chart, showLegend } from "../../charts/chart.js";
 import { cosineRange, curves } from "../../charts/curves.js";
 import { heatmap, table } from "../../charts/heatmap.js";
 import { isDark } from "../../charts/plotly.js";
+import { alignmentHelp } from "../../components/help.js";
 import { segments, select } from "../../components/fields.js";
-import { empty } from "../../components/states.js";
 import { curvesSql } from "../../data/sql.js";
-import { fill, h } from "../../dom.js";
-import { dressedSeries, readCurves, zoomed } from "./charting.js";
-import { controlBar, pooledNote, selectionControls, selectionOf, toggleHidden } from "./selection.js";
+import { fill } from "../../dom.js";
+import { counted } from "../../format.js";
+import { dressedSeries, nothingMeasured, readCurves, selectionOfRead, zoomed } from "./charting.js";
+import { controlBar, divergedNote, missingNote, pooledNote, selectionControls, toggleHidden } from "./selection.js";
 
 export const MEASURES = { gradient_alignment: "gradient alignment", weight_alignment: "weight alignment" };
 
@@ -31,7 +32,7 @@ export function alignmentTab(panel, view, signal) {
   const show = (folded) => {
     again = () => show(folded);
     if (folded.curves.length === 0) {
-      fill(place, empty("Nothing was measured yet.", "Charts appear with the first trace points."));
+      fill(place, nothingMeasured(view));
       return;
     }
     showControls(controls, view, folded.curves);
@@ -50,6 +51,7 @@ function showControls(place, view, curves) {
   place.dataset.key = key;
   selectionControls(place, state, view, [
     segments("Measure", [{ value: "gradient_alignment", label: "gradient" }, { value: "weight_alignment", label: "weight" }], state.get("measure"), (value) => state.set({ measure: value })),
+    alignmentHelp(),
     select("Layer", options, state.get("layer"), (value) => state.set({ layer: value })),
   ]);
 }
@@ -57,14 +59,14 @@ function showControls(place, view, curves) {
 function draw(charts, folded, view, zoom) {
   const { state, sweep } = view;
   const measure = state.get("measure") in MEASURES ? state.get("measure") : "gradient_alignment";
-  const selection = selectionOf(state, view);
+  const selection = selectionOfRead(view, folded);
   const layer = state.get("layer");
-  const { series: all, entries, left } = dressedSeries(folded.curves, measure, selection);
+  const { series: all, entries, left, missing } = dressedSeries(folded.curves, measure, selection);
   const series = layer === "" ? all : all.map((one) => ({ ...one, lines: new Map([...one.lines].filter(([own]) => String(own) === layer)) }));
-  const key = JSON.stringify([folded.version, location.search, isDark(), zoom, columnsFor(charts.lines.element.clientWidth, 9)]);
+  const key = JSON.stringify([folded.version, location.search, isDark(), zoom, sweep.diverged, columnsFor(charts.lines.element.clientWidth, 9)]);
   const sql = curvesSql({ sweeps: [sweep.id], view: "v_group_alignment_curves", measures: [measure], by: selection.by, where: selection.where, layer });
-  const note = pooledNote(series, { ...selection, folded, left });
-  const undefinedNote = series.every(({ lines }) => lines.size === 0) ? `There is no ${MEASURES[measure]} here: backpropagation has none, and weights of layer 1 have no feedback to align with. ` : "";
+  const note = pooledNote(series, { ...selection, folded, left }) + missingNote(missing, MEASURES[measure], view, selection) + divergedNote(view);
+  const undefinedNote = missing === 0 && series.every(({ lines }) => lines.size === 0) ? `There is no ${MEASURES[measure]} here: weights of layer 1 have no feedback to align with. ` : "";
   charts.map.draw(key, () => ({ ...heatmap(series, { ...selection, measure, measureName: MEASURES[measure], sql, zoom, width: charts.map.element.clientWidth }), note: `${undefinedNote}${note}` }));
   showLegend(charts.lines.legend, entries, (label) => toggleHidden(state, label));
   charts.lines.draw(key, () => lineDrawing(series, entries, { ...selection, measure, sql, zoom, note, width: charts.lines.element.clientWidth }));
@@ -81,7 +83,7 @@ function lineDrawing(series, entries, { scale, bands, smooth, measure, sql, zoom
     ...drawn,
     note,
     sql,
-    summary: `Curves of ${MEASURES[measure]} against updates: ${series.length} series, ${layers.length} layers.`,
+    summary: `Curves of ${MEASURES[measure]} against updates: ${counted(series.length, "series", "series")}, ${counted(layers.length, "layer")}.`,
     table: () => table(series),
   };
 }

@@ -2,7 +2,7 @@
 
 import { looks } from "../../charts/palette.js";
 import { isDark } from "../../charts/plotly.js";
-import { failure, loading } from "../../components/states.js";
+import { empty, failure, loading } from "../../components/states.js";
 import { question, seriesOf } from "../../data/series.js";
 import { poll } from "../../data/polling.js";
 import { Source } from "../../data/source.js";
@@ -21,37 +21,35 @@ const KEPT_FROM = 4;
 
 /**
  * Read curves until the tab is left, and anew when others are asked for. `show` is called with what is folded, when it
- * has changed and when the view has.
+ * has changed and when the view has; `by` and `where` are those that it was asked for with.
  * @param {{view: any, path: string, signal: AbortSignal, place: HTMLElement, show: (folded: any) => void}} options
  */
 export function readCurves({ view, path, signal, place, show }) {
-  let source = null;
-  let leave = new AbortController();
+  /** What is being read, and what was read last: not always the same. */
+  let asked = null;
   let folded = null;
-  let asked = "";
-  const isAsked = () => asked === JSON.stringify(curvesQuery(view));
+  let version = 0;
+  const isAsked = () => asked !== null && !asked.leave.signal.aborted && asked.key === JSON.stringify(curvesQuery(view));
   fill(place, loading(7, "Loading curves"));
   const read = async () => {
-    if (!isAsked()) {
-      const query = curvesQuery(view);
-      asked = JSON.stringify(query);
-      source = new Source(`/sweeps/${view.sweep.id}/${path}`, query, "curves");
-      leave = new AbortController();
-    }
-    const left = leave.signal;
+    if (!isAsked()) asked = newQuestion(view, path);
+    const { key, source, leave, by, where } = asked;
     try {
-      const found = await source.read(AbortSignal.any([signal, left]));
+      const found = await source.read(AbortSignal.any([signal, leave.signal]));
       if (found !== null) {
-        folded = { ...found, version: (folded?.version ?? 0) + 1 };
-        place.ariaBusy = "false";
+        version += 1;
+        folded = { ...found, key, by, where, version };
         show(folded);
       }
     } catch (error) {
       signal.throwIfAborted();
-      if (left.aborted) return 0;
-      if (folded === null) fill(place, failure(error, again));
-      return view.over ? null : LEAST_MILLISECONDS;
+      if (leave.signal.aborted) return 0;
+      if (folded?.key !== key) {
+        folded = null; // what is there is not what was asked for
+        fill(place, failure(error, again));
+      }
     }
+    place.ariaBusy = "false";
     return view.over ? null : Math.max(LEAST_MILLISECONDS, PER_READING * source.took);
   };
   const again = poll(read, signal);
@@ -61,13 +59,28 @@ export function readCurves({ view, path, signal, place, show }) {
       return;
     }
     place.ariaBusy = "true";
-    leave.abort();
+    asked?.leave.abort();
     again();
   };
-  view.addEventListener("changed", () => view.over && again(), { signal });
+  view.addEventListener("changed", () => {
+    if (!view.over) return;
+    if (folded !== null) show(folded);
+    again();
+  }, { signal });
   view.state.addEventListener("change", redraw, { signal });
   document.addEventListener("theme", redraw, { signal });
   window.addEventListener("resize", settled(200, redraw), { signal });
+}
+
+function newQuestion(view, path) {
+  const query = curvesQuery(view);
+  const { by, where } = selectionOf(view.state, view);
+  return { key: JSON.stringify(query), by, where, source: new Source(`/sweeps/${view.sweep.id}/${path}`, query, "curves"), leave: new AbortController() };
+}
+
+/** The selection, but for what was read: others may be wanted meanwhile. @param {any} view @param {{by: string, where: Record<string, string>}} folded */
+export function selectionOfRead(view, { by, where }) {
+  return { ...selectionOf(view.state, view), by, where };
 }
 
 /** What is asked for: the series that the view shows, at so many points. @param {any} view */
@@ -81,7 +94,7 @@ function curvesQuery(view) {
 }
 
 /**
- * Series and what they look like; a theory has the colour of its simulation.
+ * Series and what they look like; a theory has the colour of its simulation. `missing`: trials without the measure.
  * @param {import("../../data/fold.js").Curve[]} curves @param {string} measure
  * @param {{by: string, axes: any[], hidden: Set<string>}} selection
  */
@@ -95,9 +108,16 @@ export function dressedSeries(curves, measure, { by, axes, hidden }) {
   const own = looks(names.length, ordered, isDark());
   return {
     left: defined.length - series.length,
+    missing: all.filter(({ label }) => !hidden.has(label)).reduce((sum, one) => sum + one.missing, 0),
     series: series.filter(({ label }) => !hidden.has(label)),
     entries: series.map((one) => ({ label: one.label, theory: one.theory, hidden: hidden.has(one.label), ...own[names.indexOf(bare(one.label))], ...(one.theory ? { dash: "dash" } : {}) })),
   };
+}
+
+/** What stands where there is nothing to draw. @param {any} view */
+export function nothingMeasured(view) {
+  if (view.over) return empty("Nothing was measured.", `The sweep has ${view.sweep.state === "cancelled" ? "been cancelled" : "ended"} before any trial had its first trace point.`);
+  return empty("Nothing was measured yet.", "Charts appear with the first trace points.");
 }
 
 /** Remember what is zoomed to; a new range of steps has new ticks. @param {(zoom: [number, number] | undefined) => void} set */

@@ -10,6 +10,7 @@ import { Source } from "../../data/source.js";
 import { groupsSql } from "../../data/sql.js";
 import { fill, h } from "../../dom.js";
 import { columnPlaces, setting, spread, whole } from "../../format.js";
+import { divergedNote } from "./selection.js";
 
 const METRICS = { test_accuracy: "test accuracy", train_accuracy: "train accuracy", test_loss: "test loss", train_loss: "train loss" };
 const MOST_ROWS = 200;
@@ -44,7 +45,7 @@ export function groupsTab(panel, view, signal) {
     if (groups === null) return;
     csv.disabled = groups.length === 0;
     if (groups.length === 0) {
-      fill(place, empty("No trial has succeeded yet.", "Groups appear with their first trial that has."));
+      fill(place, view.over ? empty("No trial has succeeded.") : empty("No trial has succeeded yet.", "Groups appear with their first trial that has."));
       return;
     }
     const spread = SPREADS[spreadOf(state)];
@@ -55,7 +56,7 @@ export function groupsTab(panel, view, signal) {
       place,
       dataTable({ caption: `Configurations, mean and ${spread.words} over seeds`, columns, rows: rows.slice(0, most), sort: state.get("sort"), onSort: (sort) => state.set({ sort }) }),
       left > 0 && h("button", { type: "button", class: "more", on: { click: () => { most += MOST_ROWS; show(); } } }, `Show ${Math.min(left, MOST_ROWS)} of ${whole(left)} more`),
-      h("p", { class: "chart-note" }, `Mean ± ${spread.words} over n trials that succeeded${spread.note}. Alignment is that of the gradients, at the end, by layer.`),
+      h("p", { class: "chart-note" }, `Mean ± ${spread.words} over n trials that succeeded${spread.note}. Alignment is that of the gradients, at the end, by layer.`, divergedNote({ sweep: { diverged: sumOf(groups, "diverged"), trials: { succeeded: sumOf(groups, "n") } } })),
     );
   };
   const again = poll(async () => {
@@ -100,6 +101,10 @@ function metricsOf(groups) {
 function layersOf(groups) {
   const aligned = groups.flatMap(({ layers }) => layers.filter(({ gradient_alignment_mean: mean }) => mean !== null).map(({ layer }) => layer));
   return [...new Set(aligned)].sort((a, b) => a - b);
+}
+
+function sumOf(groups, name) {
+  return groups.reduce((sum, group) => sum + group[name], 0);
 }
 
 function columnsOf(axes, groups, all, spread) {

@@ -1,6 +1,7 @@
 /** Name, tags and notes of a sweep, which can be edited. */
 
 import { Disconnected, json, Problem, request } from "../../api.js";
+import { word } from "../../charts/brushes.js";
 import { openDialog } from "../../components/dialog.js";
 import { toast, toastError } from "../../components/toast.js";
 import { fill, h } from "../../dom.js";
@@ -16,7 +17,7 @@ export function labels(view) {
     place.hidden = tags.length === 0 && !notes;
     fill(
       place,
-      tags.map((tag) => h("a", { class: "tag", href: `/sweeps?${new URLSearchParams({ filter: `tag = ${tag}` })}` }, tag)),
+      tags.map((tag) => h("a", { class: "tag", href: `/sweeps?${new URLSearchParams({ filter: `tag = ${word(tag)}` })}` }, tag)),
       notes && h("span", { class: "notes" }, notes),
     );
   };
@@ -44,7 +45,8 @@ async function edit(view) {
       h("label", { for: "edit-notes" }, "Notes"), notes,
     ];
     const save = () => {
-      const wanted = { name: name.value.trim(), tags: tags.value.split(/[\s,]+/).filter(Boolean), notes: notes.value.trim() || null };
+      const wanted = { name: name.value.trim(), notes: notes.value.trim() || null };
+      if (tags.value !== sweep.tags.join(" ")) wanted.tags = tags.value.split(/[\s,]+/).filter(Boolean);
       return json(`/sweeps/${id}`, { method: "PATCH", body: wanted, headers: { "If-Match": etag } });
     };
     const edited = await untilSaved(body, save);

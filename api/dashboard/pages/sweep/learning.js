@@ -6,12 +6,12 @@ import { cosineRange, curves, logAxis } from "../../charts/curves.js";
 import { table } from "../../charts/heatmap.js";
 import { isDark } from "../../charts/plotly.js";
 import { check, segments } from "../../components/fields.js";
-import { empty } from "../../components/states.js";
 import { connection } from "../../connection.js";
 import { curvesSql, phasesSql } from "../../data/sql.js";
-import { fill, h } from "../../dom.js";
-import { dressedSeries, readCurves, zoomed } from "./charting.js";
-import { controlBar, pooledNote, selectionControls, selectionOf, toggleHidden } from "./selection.js";
+import { fill } from "../../dom.js";
+import { counted } from "../../format.js";
+import { dressedSeries, nothingMeasured, readCurves, selectionOfRead, zoomed } from "./charting.js";
+import { controlBar, divergedNote, missingNote, pooledNote, selectionControls, toggleHidden } from "./selection.js";
 
 const PANELS = [
   { measure: "loss", title: "loss", log: true },
@@ -22,6 +22,7 @@ const PANELS = [
 const MOST_MARKED = 8;
 const FRESH_MILLISECONDS = 60000;
 const AGAIN_MILLISECONDS = 4000;
+const AFTER_A_REFUSAL_MILLISECONDS = 10000;
 
 /** @param {HTMLElement} panel @param {import("../sweep.js").SweepView} view @param {AbortSignal} signal */
 export function learningTab(panel, view, signal) {
@@ -39,7 +40,7 @@ export function learningTab(panel, view, signal) {
   const show = (folded) => {
     again = () => show(folded);
     if (folded.curves.length === 0) {
-      fill(place, empty("Nothing was measured yet.", "Charts appear with the first trace points."));
+      fill(place, nothingMeasured(view));
       return;
     }
     showControls(controls, view);
@@ -62,24 +63,25 @@ function showControls(place, view) {
 function draw(chart, folded, view, zoom, phases) {
   const { state, sweep } = view;
   const samples = state.get("samples") === "train" ? "train" : "test";
-  const selection = selectionOf(state, view);
+  const selection = selectionOfRead(view, folded);
   const measured = PANELS.map((panel) => {
     const measure = panel.measure.endsWith("alignment") ? panel.measure : `${samples}_${panel.measure}`;
     return { ...panel, measure, title: panel.measure.endsWith("alignment") ? panel.title : `${samples} ${panel.title}`, ...dressedSeries(folded.curves, measure, selection) };
   }).filter(({ entries }) => entries.length > 0);
+  const gradient = measured.find(({ measure }) => measure === "gradient_alignment");
   const fullest = measured.reduce((a, b) => (b.entries.length > a.entries.length ? b : a), measured[0]);
   const marked = state.get("phases") !== "no" && fullest.series.length <= MOST_MARKED;
   const rows = marked ? phases.of(selection, folded.version) : [];
   showLegend(chart.legend, fullest.entries, (label) => toggleHidden(state, label));
-  const key = JSON.stringify([folded.version, location.search, isDark(), zoom, rows, phases.refused]);
+  const key = JSON.stringify([folded.version, location.search, isDark(), zoom, rows, phases.refused, sweep.diverged]);
   chart.draw(key, () => {
     const { panels, series } = panelsOf(measured, fullest.entries);
     const drawn = curves(panels, fullest.entries, { ...selection, columns: 1, panelHeight: 190, zoom, marks: marksOf(rows, fullest, measured, selection.by) });
     return {
       ...drawn,
-      note: pooledNote(series, { ...selection, folded, left: fullest.left }) + phaseNote(rows, marked, phases.refused),
+      note: pooledNote(series, { ...selection, folded, left: fullest.left }) + phaseNote(rows, marked, phases.refused) + missingNote(gradient?.missing ?? 0, "gradient alignment", view, selection) + divergedNote(view),
       sql: curvesSql({ sweeps: [sweep.id], view: "v_group_curves", measures: measured.map(({ measure }) => measure), by: selection.by, where: selection.where }),
-      summary: `${measured.map(({ title }) => title).join(", ")} against updates, ${fullest.series.length} series.`,
+      summary: `${measured.map(({ title }) => title).join(", ")} against updates, ${counted(fullest.series.length, "series", "series")}.`,
       table: () => tableOf(measured),
     };
   });
@@ -114,6 +116,11 @@ function marksOf(rows, { series, entries }, measured, by) {
   });
 }
 
+/** Whether the server may answer another time. */
+function isBusy({ status }) {
+  return status === 429 || status >= 500;
+}
+
 function phaseNote(rows, marked, refused) {
   if (marked && refused !== "") return ` Phases are not marked, because they could not be asked for: ${refused}.`;
   if (!marked || rows.length === 0) return "";
@@ -135,12 +142,13 @@ class Phases {
         .then((rows) => {
           Object.assign(this, { rows, asking: false, refused: "" });
           this.onRows();
-          this.#askAgain();
+          if (this.#isFresh()) this.#askAgain(AGAIN_MILLISECONDS);
         })
         .catch((error) => {
           this.asking = false;
           if (this.signal.aborted) return;
           if (error instanceof Disconnected) connection.addEventListener("restored", () => this.#begin(), { once: true, signal: this.signal });
+          else if (error instanceof Problem && isBusy(error)) this.#askAgain(AFTER_A_REFUSAL_MILLISECONDS);
           else if (!(error instanceof Problem)) console.warn(error);
           this.refused = error.message;
           this.onRows();
@@ -150,10 +158,13 @@ class Phases {
   }
 
   /** Phases are worked out a while after the end of a trial. */
-  #askAgain() {
+  #isFresh() {
     const { finished_at: ended } = this.view.sweep;
-    if (ended === null || Date.now() - Date.parse(ended) > FRESH_MILLISECONDS) return;
-    pause(AGAIN_MILLISECONDS, this.signal).then(() => this.#begin(), () => {});
+    return ended !== null && Date.now() - Date.parse(ended) <= FRESH_MILLISECONDS;
+  }
+
+  #askAgain(milliseconds) {
+    pause(milliseconds, this.signal).then(() => this.#begin(), () => {});
   }
 
   #begin() {

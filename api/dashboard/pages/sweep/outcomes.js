@@ -9,7 +9,7 @@ import { isDark } from "../../charts/plotly.js";
 import { scatter } from "../../charts/scatter.js";
 import { select } from "../../components/fields.js";
 import { empty, failure, loading } from "../../components/states.js";
-import { axisNames, chosen, shortName, valueName } from "../../data/axes.js";
+import { axisNames, chosen, nameOf, shortName, valueName } from "../../data/axes.js";
 import { poll } from "../../data/polling.js";
 import { outcomesSql } from "../../data/sql.js";
 import { MOST_TRIALS, Succeeded } from "../../data/succeeded.js";
@@ -17,7 +17,7 @@ import { fill, h } from "../../dom.js";
 import { whole } from "../../format.js";
 import { navigate } from "../../navigate.js";
 import { brushEditor } from "./brushing.js";
-import { controlBar, selectionControls, selectionOf, toggleHidden } from "./selection.js";
+import { controlBar, divergedNote, missingNote, MOST_SERIES, selectionControls, selectionOf, toggleHidden } from "./selection.js";
 
 const OUTCOMES = { test_accuracy: "test accuracy", train_accuracy: "train accuracy", test_loss: "test loss", train_loss: "train loss", gradient_alignment: "gradient alignment", weight_alignment: "weight alignment", generalisation_error: "generalisation error", steps: "updates" };
 const BRUSH = "brush.";
@@ -42,7 +42,7 @@ export function outcomesTab(panel, view, signal) {
   const show = () => {
     if (trials === null) return;
     if (trials.length === 0) {
-      fill(place, empty("No trial has succeeded yet."));
+      fill(place, empty(view.over ? "No trial has succeeded." : "No trial has succeeded yet."));
       return;
     }
     if (!figure.isConnected) fill(place, chart.element, figure);
@@ -62,7 +62,11 @@ export function outcomesTab(panel, view, signal) {
     }
     return view.over ? null : EVERY_MILLISECONDS;
   }, signal);
-  view.addEventListener("changed", () => view.over && again(), { signal });
+  view.addEventListener("changed", () => {
+    if (!view.over) return;
+    show();
+    again();
+  }, { signal });
   state.addEventListener("change", show, { signal });
   document.addEventListener("theme", show, { signal });
 }
@@ -79,7 +83,7 @@ function draw({ trials, view, controls, chart, parallel, brushed, onBrush }) {
   const visible = series.filter(({ hidden }) => !hidden);
   const all = sweep.trials.succeeded ?? 0;
   const points = visible.reduce((sum, one) => sum + one.points.length, 0);
-  chart.draw(JSON.stringify([trials.length, location.search, isDark()]), () =>
+  chart.draw(JSON.stringify([trials.length, location.search, isDark(), sweep.diverged]), () =>
     scatter(visible.map((one) => ({ ...one, points: thinned(one.points, points) })), {
       x: { name: x, label: OUTCOMES[x] },
       y: { name: outcome, label: OUTCOMES[outcome], log: outcome.endsWith("loss") ? logAxis(trials.map((trial) => trial[outcome])) : null },
@@ -88,7 +92,7 @@ function draw({ trials, view, controls, chart, parallel, brushed, onBrush }) {
         all > MOST_TRIALS && trials.length >= MOST_TRIALS && `The last ${whole(trials.length)} of ${whole(all)} trials that succeeded.`,
         points > MOST_POINTS && `About ${whole(MOST_POINTS)} of ${whole(points)} trials are shown as points, as many of each series as its share.`,
         "A point is a trial: choose it to open it.",
-      ].filter(Boolean).join(" "),
+      ].filter(Boolean).join(" ") + [...new Set([x, outcome])].map((name) => withoutNote(name, visible, view, selection)).join("") + divergedNote(view),
     }),
   );
   showParallel({ trials: visible.flatMap(({ points }) => points), selection, defined, state, parallel, brushed, onBrush, colours, sweep, all: trials });
@@ -105,6 +109,12 @@ function showParallel({ trials, all, selection, defined, state, parallel, brushe
   }
   parallel.show({ scales, rows: trials, brushes, colourOf: (trial) => colours.get(trial.id) ?? "#888888" });
   brushEditor(brushed, { scales, brushes, trials, filter: filterText(brushes), sweepId: sweep.id, onBrush });
+}
+
+/** How many of the trials have no such outcome. */
+function withoutNote(name, series, view, selection) {
+  const without = series.flatMap(({ points }) => points.filter((trial) => trial[name] === null));
+  return missingNote(without.length, OUTCOMES[name], view, selection);
 }
 
 /** Points at equal distances in the list: so many in all, of a series its share. */
@@ -125,7 +135,7 @@ function showControls(place, view, defined, { x, y }) {
   ], { steps: false });
 }
 
-/** Trials by the axis that they are grouped by, with a colour for each. */
+/** Trials by the axis that they are grouped by, or by configuration, with a colour for each. */
 function seriesOf(trials, { by, axes, hidden }) {
   const groups = new Map();
   for (const trial of trials) {
@@ -136,12 +146,13 @@ function seriesOf(trials, { by, axes, hidden }) {
   const axis = axes.find(({ name }) => name === by);
   const found = [...groups.values()].map((points) => ({ points, value: by === "" ? null : (points[0].varied[by] ?? null) }));
   if (axis?.ordered) found.sort((a, b) => a.value - b.value);
-  const own = by === "" ? found.map(() => looks(1, false, isDark())[0]) : looks(found.length, axis?.ordered ?? false, isDark());
+  const alike = by === "" && found.length > MOST_SERIES; // more than can be told apart
+  const own = alike ? found.map(() => looks(1, false, isDark())[0]) : looks(found.length, axis?.ordered ?? false, isDark());
   const colours = new Map();
   const series = found.map(({ points, value }, i) => {
     for (const point of points) colours.set(point.id, own[i].colour);
-    return { points, ...own[i], label: by === "" ? "trials" : valueName(by, value, axes) };
+    return { points, ...own[i], label: by === "" ? nameOf(points[0].varied, axes) : valueName(by, value, axes) };
   });
-  const merged = by === "" ? [{ ...series[0], points: series.flatMap(({ points }) => points) }] : series;
+  const merged = alike ? [{ ...series[0], label: "trials", points: series.flatMap(({ points }) => points) }] : series;
   return { series: merged.map((one) => ({ ...one, hidden: hidden.has(one.label) })), colours };
 }

@@ -1,9 +1,10 @@
 /** Controls that the charts of a sweep share: what is grouped by, which groups, how steps are laid out. */
 
+import { listed, unlisted } from "../../data/names.js";
 import { shortName } from "../../data/axes.js";
 import { check, segments, select } from "../../components/fields.js";
 import { fill, h } from "../../dom.js";
-import { setting } from "../../format.js";
+import { counted, setting, whole } from "../../format.js";
 
 const WHERE = "where.";
 export const MOST_SERIES = 24;
@@ -23,7 +24,7 @@ export function selectionOf(state, { axes, groups }) {
     scale: state.get("scale"),
     smooth: Math.max(1, Number(state.get("smooth")) || 1),
     bands: state.get("bands") === "yes",
-    hidden: new Set(state.get("hide").split("|").filter(Boolean)),
+    hidden: hiddenOf(state),
   };
 }
 
@@ -44,13 +45,15 @@ function defaultAxis(axes, groups) {
  * @param {{steps?: boolean}} [options]
  */
 export function selectionControls(place, state, sweep, own = [], { steps = true } = {}) {
-  const { axes, by, where, scale, smooth, bands } = selectionOf(state, sweep);
+  const selection = selectionOf(state, sweep);
+  const { axes, by, where, scale, smooth, bands } = selection;
   const byOptions = [{ value: "", label: "every configuration" }, ...axes.map(({ name }) => ({ value: name, label: shortName(name, axes) }))];
   const wheres = axes.filter(({ name, values, follows }) => !follows && name !== by && values.length > 1).map((axis) => whereSelect(axis, axes, where, state));
   fill(
     place,
     own,
     select("Group by", byOptions, by, (value) => state.set({ by: value === "" ? "none" : value, hide: null })),
+    poolsNote(pooledAxes(selection)),
     wheres,
     steps && [
       segments("Updates", [{ value: "log", label: "log" }, { value: "linear", label: "linear" }], scale, (value) => state.set({ scale: value })),
@@ -65,12 +68,41 @@ function whereSelect({ name, values }, axes, where, state) {
   return select(shortName(name, axes), options, where[name] ?? "", (value) => state.set({ [WHERE + name]: value, hide: null }));
 }
 
+/** Names of the series that are hidden. @param {import("../../state.js").ViewState} state */
+export function hiddenOf(state) {
+  return new Set(unlisted(state.get("hide")));
+}
+
 /** @param {import("../../state.js").ViewState} state @param {string} label */
 export function toggleHidden(state, label) {
-  const hidden = new Set(state.get("hide").split("|").filter(Boolean));
+  const hidden = hiddenOf(state);
   if (hidden.has(label)) hidden.delete(label);
   else hidden.add(label);
-  state.set({ hide: [...hidden].join("|") });
+  state.set({ hide: listed([...hidden]) });
+}
+
+/** Axes over which the series are means: neither grouped by nor chosen from. @param {ReturnType<typeof selectionOf>} selection */
+function pooledAxes({ axes, by, where }) {
+  if (by === "") return [];
+  return axes.filter(({ name, count, follows }) => name !== by && !follows && count > 1 && !where[name]).map(({ name }) => shortName(name, axes));
+}
+
+/** Beside what is grouped by. @param {string[]} names */
+function poolsNote(names) {
+  const [last, ...others] = [...names].reverse();
+  return names.length > 0 && h("p", { class: "hint pools" }, `pools ${others.length > 0 ? `${others.reverse().join(", ")} and ` : ""}${last}`);
+}
+
+/** How many trials have none of a measure, and why. @param {number} count @param {string} measure in words @param {any} view @param {{axes: any[], where: Record<string, string>}} selection */
+export function missingNote(count, measure, { sweep }, { axes, where }) {
+  const rule = axes.find(({ name }) => name === "rule.name");
+  const rules = rule === undefined ? [sweep.spec.base.rule.name] : where[rule.name] ? [JSON.parse(where[rule.name])] : rule.values;
+  return count > 0 ? ` ${counted(count, "trial has", "trials have")} no ${measure}${measure.endsWith("alignment") && rules.includes("bp") ? ": backpropagation has none" : ""}.` : "";
+}
+
+/** That trials diverged. @param {{sweep: any}} view */
+export function divergedNote({ sweep: { diverged = 0, trials } }) {
+  return diverged > 0 ? ` ${whole(diverged)} of ${counted(trials.succeeded ?? diverged, "trial")} diverged; losses of those are as measured before.` : "";
 }
 
 /** What is said below charts of pooled groups. @param {import("../../data/series.js").Series[]} series @param {{smooth: number, bands: boolean, folded: any, left: number}} options */

@@ -19,7 +19,13 @@ export function trialsTab(panel, view, signal) {
   const { state, sweep } = view;
   const place = h("div", {}, loading(8, "Loading trials"));
   const shown = { pages: 1, text: "" };
-  panel.append(controls(state), place);
+  const form = h("div", {}, controls(state));
+  panel.append(form, place);
+  const showAll = () => {
+    state.set({ filter: "", state: "" });
+    fill(form, controls(state));
+    form.querySelector("input").focus();
+  };
   const read = async () => {
     const items = [];
     let cursor = null;
@@ -45,7 +51,7 @@ export function trialsTab(panel, view, signal) {
     if (text === shown.text) return;
     shown.text = text;
     if (items.length === 0) {
-      fill(place, empty("No trial is like that.", state.get("filter") && h("button", { type: "button", on: { click: () => state.set({ filter: "", state: "" }) } }, "Show all")));
+      fill(place, empty("No trial is like that.", (state.get("filter") || state.get("state")) && h("button", { type: "button", on: { click: showAll } }, "Show all")));
       return;
     }
     const more = cursor && h("button", { type: "button", class: "more", on: { click: () => { shown.pages += 1; again(); } } }, "Show more");
@@ -68,7 +74,13 @@ function controls(state) {
 
 function question({ state, sweep }) {
   const fields = ["id", "state", "reason", "seed", "attempts", ...axisNames(sweep), ...Object.keys(METRICS), "finished_at"].join(",");
-  return { fields, filter: state.get("filter"), sort: state.get("sort"), state: state.get("state") };
+  return { fields, filter: state.get("filter"), sort: sortOf(state, sweep), state: state.get("state") };
+}
+
+/** The order, if it is one of trials: groups have others. */
+function sortOf(state, sweep) {
+  const columns = ["id", "state", "seed", "attempts", "finished_at", ...axisNames(sweep), ...Object.keys(METRICS)];
+  return columns.includes(state.get("sort").replace(/^-/, "")) ? state.get("sort") : "";
 }
 
 function columnsOf({ sweep }, items) {

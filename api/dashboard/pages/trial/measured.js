@@ -6,9 +6,11 @@ import { curves, logAxis } from "../../charts/curves.js";
 import { table } from "../../charts/heatmap.js";
 import { looks } from "../../charts/palette.js";
 import { isDark } from "../../charts/plotly.js";
+import { alignmentHelp } from "../../components/help.js";
 import { segments, select } from "../../components/fields.js";
 import { metricsSql, traceSql } from "../../data/sql.js";
 import { fill, h } from "../../dom.js";
+import { counted } from "../../format.js";
 
 const MEASURES = { gradient_alignment: "gradient alignment", weight_alignment: "weight alignment", weight_gradient_alignment: "alignment of weight gradients", delta_norm_ratio: "ratio of delta norms", weight_norm: "weight norm", alignment_condition: "condition of A" };
 
@@ -37,7 +39,7 @@ export class Measured {
     const key = JSON.stringify([available, location.search]);
     if (this.controls.dataset.key !== key) {
       this.controls.dataset.key = key;
-      fill(this.controls, measures.length > 0 && select("Measure", measures, shown, (value) => this.state.set({ measure: value })), segments("Updates", [{ value: "log", label: "log" }, { value: "linear", label: "linear" }], scale, (value) => this.state.set({ scale: value })));
+      fill(this.controls, measures.length > 0 && select("Measure", measures, shown, (value) => this.state.set({ measure: value })), measures.length > 0 && alignmentHelp(), segments("Updates", [{ value: "log", label: "log" }, { value: "linear", label: "linear" }], scale, (value) => this.state.set({ scale: value })));
     }
     if (!this.curves.element.isConnected) fill(this.place, this.controls, this.layers.element, this.curves.element);
     const drawn = JSON.stringify([this.version, location.search, isDark()]);
@@ -50,11 +52,11 @@ export class Measured {
     const layers = [...new Set(this.trace.filter((point) => point[measure] !== null).map(({ layer }) => layer))].sort((a, b) => a - b);
     const own = looks(layers.length, true, isDark()).map((look, i) => ({ ...look, label: `layer ${layers[i]}`, theory: false }));
     const lines = layers.map((layer, i) => ({ series: i, line: lineOf(this.trace.filter((point) => point.layer === layer), measure, layer) }));
-    showLegend(this.layers.legend, own.map((look) => ({ ...look, hidden: false })), () => {});
+    showLegend(this.layers.legend, own);
     this.layers.draw(key, () => ({
       ...curves([{ title: MEASURES[measure], lines, log: measure === "alignment_condition" ? logAxis(lines.flatMap(({ line }) => line.mean)) : null }], own, { scale, bands: false, smooth: 1, columns: 1, panelHeight: 280 }),
       sql: traceSql(this.id),
-      summary: `${MEASURES[measure]} of ${layers.length} layers against updates.`,
+      summary: `${MEASURES[measure]} of ${counted(layers.length, "layer")} against updates.`,
       table: () => table(lines.map(({ line }, i) => ({ label: own[i].label, lines: new Map([[layers[i], line]]) }))),
     }));
   }
