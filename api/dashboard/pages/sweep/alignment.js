@@ -7,7 +7,7 @@ import { isDark } from "../../charts/plotly.js";
 import { alignmentHelp } from "../../components/help.js";
 import { segments, select } from "../../components/fields.js";
 import { curvesSql } from "../../data/sql.js";
-import { fill } from "../../dom.js";
+import { fill, h } from "../../dom.js";
 import { counted } from "../../format.js";
 import { dressedSeries, nothingMeasured, readCurves, selectionOfRead, zoomed } from "./charting.js";
 import { controlBar, divergedNote, missingNote, pooledNote, selectionControls, toggleHidden } from "./selection.js";

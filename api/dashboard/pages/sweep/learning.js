@@ -8,7 +8,7 @@ import { isDark } from "../../charts/plotly.js";
 import { check, segments } from "../../components/fields.js";
 import { connection } from "../../connection.js";
 import { curvesSql, phasesSql } from "../../data/sql.js";
-import { fill } from "../../dom.js";
+import { fill, h } from "../../dom.js";
 import { counted } from "../../format.js";
 import { dressedSeries, nothingMeasured, readCurves, selectionOfRead, zoomed } from "./charting.js";
 import { controlBar, divergedNote, missingNote, pooledNote, selectionControls, toggleHidden } from "./selection.js";
