@@ -41,6 +41,6 @@ SweepId = Annotated[
     typer.Argument(
         metavar="SWEEP",
         autocompletion=sweeps_like,
-        help="Number of a sweep, `last` for the newest, or the beginning of its name.",
+        help="Number of a sweep, `last` for the newest, its name or the beginning of it.",
     ),
 ]

@@ -40,7 +40,7 @@ def cancel(
         typer.Argument(
             metavar="SWEEP",
             autocompletion=sweeps_like,
-            help="Number of a sweep, `last`, or the beginning of its name; with --trial, number of a trial.",
+            help="Number of a sweep, `last`, its name or the beginning of it; with --trial, number of a trial.",
         ),
     ],
     trial: Annotated[bool, typer.Option("--trial", help="Cancel one trial in place of a sweep.")] = False,

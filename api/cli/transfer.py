@@ -67,7 +67,7 @@ def export(
         typer.Argument(
             metavar="[SWEEP]...",
             autocompletion=sweeps_like,
-            help="Numbers of sweeps, `last`, or beginnings of their names; none: all sweeps.",
+            help="Numbers of sweeps, `last`, names or beginnings of names; none: all sweeps.",
         ),
     ] = None,
     table: Annotated[str, typer.Option(help=f"One of {', '.join(TABLES)}.")] = "trials",

@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from api.client.specfile import read_spec
 from api.client.sweeps import OVER, PAUSED, Sweep
 from api.client.transfer import Transfers
 
+_PAGE = 500
 _DEFAULT_URL = "http://127.0.0.1:8642"
 # Of the pauses between tries: 1, 4 and 16 s; or 0.35, 0.5 and 0.7 s.
 _GROWTH, _GROWTH_UNANSWERED = 4.0, 1.41
@@ -69,14 +71,15 @@ class Client(Transfers):
         sort: str | None = None,
         fields: Sequence[str] | None = None,
         tags: Sequence[str] = (),
+        limit: int | None = None,
     ) -> Iterator[dict[str, Any]]:
-        """Sweeps, the newest first unless sorted otherwise; those that have all the tags."""
-        yield from self._pages("/sweeps", tag=list(tags), **_listed(filter, sort, fields))
+        """Sweeps, the newest first unless sorted otherwise; those that have all the tags; `limit`: at most so many."""
+        yield from self._pages("/sweeps", limit, tag=list(tags), **_listed(filter, sort, fields))
 
     def sweep(self, sweep_id: int | str) -> Sweep:
-        """One sweep and its progress: by its number, `last`, or the beginning of its name.
+        """One sweep and its progress: by its number, `last`, its name or the beginning of it.
 
-        Raises ValueError where a name fits none, or more than one.
+        Raises ValueError where a name is empty or fits none, or more than one.
         """
         return self._sweep("GET", f"/sweeps/{found(self, str(sweep_id))}")
 
@@ -87,13 +90,15 @@ class Client(Transfers):
         filter: str | None = None,
         sort: str | None = None,
         fields: Sequence[str] | None = None,
+        limit: int | None = None,
     ) -> Iterator[dict[str, Any]]:
         """The trials of a sweep, in order of expansion, or of all; `sort="-test_accuracy"`: the best first.
 
-        `filter`: for instance `rule in (fa, dfa) and train.lr < 0.01`; `fields`: columns and parameters to show.
+        `filter`: for instance `rule in (fa, dfa) and train.lr < 0.01`; `fields`: columns and parameters to show;
+        `limit`: at most so many.
         """
         path = "/trials" if sweep_id is None else f"/sweeps/{sweep_id}/trials"
-        yield from self._pages(path, **_listed(filter, sort, fields))
+        yield from self._pages(path, limit, **_listed(filter, sort, fields))
 
     def stats(self, sweep_id: int) -> list[dict[str, Any]]:
         """Final metrics and alignment per layer by group, mean and spread over seeds."""
@@ -262,12 +267,15 @@ class Client(Transfers):
         items: list[dict[str, Any]] = self._ask("GET", path, params=wanted)["items"]
         return items
 
-    def _pages(self, path: str, **params: Any) -> Iterator[dict[str, Any]]:
+    def _pages(self, path: str, at_most: int | None = None, **params: Any) -> Iterator[dict[str, Any]]:
+        """The items of all pages, or the first `at_most` of them."""
         cursor: str | None = None
-        while True:
-            page = self._ask("GET", path, params={"limit": 500, **params, **({"cursor": cursor} if cursor else {})})
+        left = sys.maxsize if at_most is None else at_most
+        while left > 0:
+            asked = {"limit": min(left, _PAGE), **params, **({"cursor": cursor} if cursor else {})}
+            page = self._ask("GET", path, params=asked)
             yield from page["items"]
-            cursor = page["next_cursor"]
+            cursor, left = page["next_cursor"], left - len(page["items"])
             if cursor is None:
                 return
 

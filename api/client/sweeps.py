@@ -74,10 +74,15 @@ class Sweep(dict[str, Any]):
         return self._client.follow(self.id, after=after)
 
     def trials(
-        self, *, filter: str | None = None, sort: str | None = None, fields: Sequence[str] | None = None
+        self,
+        *,
+        filter: str | None = None,
+        sort: str | None = None,
+        fields: Sequence[str] | None = None,
+        limit: int | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Its trials, as `Client.trials` lists them."""
-        return self._client.trials(self.id, filter=filter, sort=sort, fields=fields)
+        return self._client.trials(self.id, filter=filter, sort=sort, fields=fields, limit=limit)
 
     def cancel(self) -> Self:
         """Cancel it."""

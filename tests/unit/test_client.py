@@ -17,6 +17,7 @@ import polars as pl
 import pytest
 
 from api.client import Client, ServerUnreachable, Sweep
+from api.client.naming import found
 from api.client.progress import bar, shown
 from api.client.transfer import FORMS, TABLES
 from services.transfer import exports, formats
@@ -221,6 +222,46 @@ def test_a_sweep_can_be_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> No
     assert client.sweep("last").id == client.sweep("a").id == client.sweep("3").id == 3
     with pytest.raises(ValueError, match=r"no sweep is called b\.\.\."):
         client.sweep("b")
+
+
+def listing(rows: list[dict[str, Any]], asked: list[int]) -> Callable[[httpx.Request], httpx.Response]:
+    """A server of these rows, by pages; filters are its own affair. `asked` is filled with the pages' sizes."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(int(request.url.params["limit"]))
+        begin = int(request.url.params.get("cursor", 0))
+        end = begin + asked[-1]
+        return httpx.Response(
+            200, json={"items": rows[begin:end], "next_cursor": str(end) if end < len(rows) else None}
+        )
+
+    return answer
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_name_is_no_sweep_not_even_the_only_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = client_of(listing([{"id": 3, "name": "a"}], []), monkeypatch)
+    with pytest.raises(ValueError, match="empty name"):
+        found(client, name)
+
+
+def test_a_name_goes_before_those_that_begin_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"id": 5 - i, "name": name} for i, name in enumerate(["mine-3", "mine-2", "mine", "other mine"])]
+    client = client_of(listing(rows, []), monkeypatch)
+    assert found(client, "mine") == 3
+    assert found(client, "other") == 2
+    with pytest.raises(ValueError, match=r"mine- may be sweep 5 \(mine-3\), 4 \(mine-2\): say its number"):
+        found(client, "mine-")
+
+
+def test_a_limit_ends_lists_and_asks_for_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    client = client_of(listing([{"id": i} for i in range(1200)], asked), monkeypatch)
+    assert [sweep["id"] for sweep in client.sweeps(limit=2)] == [0, 1]
+    assert asked == [2]
+    assert len(list(client.trials(limit=700))) == 700
+    assert asked == [2, 500, 200]
+    assert len(list(client.trials(1))) == 1200
 
 
 def test_a_library_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

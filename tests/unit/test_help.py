@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from api.cli.main import app
 from api.cli.naming import recipes_like, sweeps_like
 from api.cli.terminal import chart
+from api.client import Client
 from api.client.specfile import read_spec
 from services.planning.expansion import count, parse
 from tests.ports import free_port
@@ -113,3 +114,14 @@ def test_a_terminal_is_asked(answer: bytes, code: int) -> None:
         os.close(theirs)
     assert (ran.returncode, ran.stdout) == (code, "")
     assert "cancel sweep 1? [y/N]" in ran.stderr
+
+
+@pytest.mark.parametrize(("limit", "rows", "told"), [("2", 2, True), ("3", 3, False), ("0", 3, False)])
+def test_a_list_that_is_cut_says_so(limit: str, rows: int, told: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def listed(*_: object, limit: int | None, **__: object) -> list[dict[str, Any]]:
+        return [{"id": i} for i in range(3)][:limit]
+
+    monkeypatch.setattr(Client, "trials", listed)
+    result = CliRunner().invoke(app, ["trials", "1", "--fields", "id", "-o", "csv", "--limit", limit])
+    assert result.stdout.splitlines() == ["id", *map(str, range(rows))]
+    assert result.stderr == ("there are more than these 2; --limit 0 shows all\n" if told else "")
