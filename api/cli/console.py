@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -88,11 +89,13 @@ def show(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: Format, *,
     """Rows on standard output."""
     match form:
         case Format.JSON:
+            if twice := [column for column, n in Counter(columns).items() if n > 1]:
+                raise ValueError(f"two columns are called {twice[0]}: name them apart (AS) to have them as JSON")
             sys.stdout.write(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], default=str) + "\n")
         case Format.CSV:
             writer = csv.writer(sys.stdout, lineterminator="\n")
             writer.writerow(columns)
-            writer.writerows([_harmless(value) for value in row] for row in rows)
+            writer.writerows([_harmless(_machine_read(value)) for value in row] for row in rows)
         case Format.TABLE:
             table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
             for index, column in enumerate(columns):
@@ -101,6 +104,11 @@ def show(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: Format, *,
             for row in rows:
                 table.add_row(*(Text(_cell(value)) for value in row))
             out.print(table)
+
+
+def _machine_read(value: Any) -> Any:
+    """As in the CSV that the server writes: lists, objects and truths are JSON."""
+    return json.dumps(value) if isinstance(value, list | dict | bool) else value
 
 
 def _harmless(value: Any) -> Any:

@@ -12,11 +12,12 @@ from typing import Annotated, Any
 import typer
 
 from api.cli import lists, operate, reproduce, specs, tokens, transfer, webhooks
-from api.cli.console import FAILED, WRONG_USAGE, Format, err, out, show, tell, told
+from api.cli.console import FAILED, WRONG_USAGE, Format, err, out, tell, told
 from api.cli.examples import examples
 from api.cli.naming import SweepId, found
 from api.cli.operate import Output, what_can_be_done
 from api.cli.specs import SpecFile
+from api.cli.table import show_table
 from api.client import Client, Sweep
 from api.client.specfile import read_spec
 
@@ -116,9 +117,12 @@ def watch(sweep_id: SweepId) -> None:
 
 @app.command(epilog=examples("alignsweep table last -o csv"))
 def table(sweep_id: SweepId, output: Output = Format.TABLE) -> None:
-    """Final accuracy and alignment per layer by group: mean +- standard deviation over seeds."""
+    """Final accuracy and alignment per layer by group: mean +- standard deviation over seeds.
+
+    As JSON and CSV: numbers, one a column, accuracy as a share of 1.
+    """
     with told(), Client() as client:
-        _show_table(client, found(client, sweep_id), output)
+        show_table(client.stats(found(client, sweep_id)), output)
 
 
 @app.command(
@@ -204,70 +208,11 @@ def _run(client: Client, document: object, figure: Path) -> Sweep:
     sweep = follow(client, sweep["id"])
     if not sweep["trials"].get("succeeded"):
         return sweep
-    _show_table(client, sweep["id"], Format.TABLE)
+    show_table(client.stats(sweep["id"]), Format.TABLE)
     path = Path(str(figure).format(name=sweep["name"], id=sweep["id"]))
     path.parent.mkdir(parents=True, exist_ok=True)
     err.print(f"figure: {_plot(sweep, path)}", highlight=False, soft_wrap=True)
     return sweep
-
-
-def _show_table(client: Client, sweep_id: int, output: Format) -> None:
-    groups = client.stats(sweep_id)
-    axes = list(dict.fromkeys(path for group in groups for path in group["varied"]))
-    depth = max((len(group["layers"]) for group in groups), default=0)
-    columns = [*_short_names(axes), "n", "test acc %", *(f"GA {i}" for i in range(1, depth))]
-    columns += [f"WA {i}" for i in range(2, depth + 1)]
-    rows = []
-    for group in groups:
-        layers = {layer["layer"]: layer for layer in group["layers"]}
-        rows.append(
-            [
-                *(group["varied"].get(axis) for axis in axes),
-                group["n"],
-                _spread(group["test_accuracy_mean"], group["test_accuracy_sd"], 100, 1),
-                *(_layer(layers, i, "gradient_alignment") for i in range(1, depth)),
-                *(_layer(layers, i, "weight_alignment") for i in range(2, depth + 1)),
-            ]
-        )
-    if any(group["diverged"] for group in groups):
-        columns.insert(len(axes) + 1, "diverged")
-        for row, group in zip(rows, groups, strict=True):
-            row.insert(len(axes) + 1, group["diverged"])
-    if output is Format.TABLE:
-        filled = [place for place in range(len(columns)) if any(row[place] is not None for row in rows)]
-        columns, rows = [columns[place] for place in filled], [[row[place] for place in filled] for row in rows]
-    show(columns, rows, output, title="Final test accuracy, gradient (GA) and weight alignment (WA) per layer")
-    if output is Format.TABLE:
-        _tell_what_it_means(groups)
-
-
-def _tell_what_it_means(groups: list[dict[str, Any]]) -> None:
-    """Below the table: what a spread is, and what part trials that diverged have in it."""
-    out.print("± is the standard deviation over the n trials (seeds) that succeeded.", highlight=False)
-    diverged, trials = sum(group["diverged"] for group in groups), sum(group["n"] for group in groups)
-    if diverged:
-        out.print(
-            f"{diverged} of the {trials} diverged: these numbers hold their last ones before that, and mean little.",
-            highlight=False,
-        )
-
-
-def _short_names(axes: list[str]) -> list[str]:
-    """The last word of each dotted path, the whole path where two axes end in the same word."""
-    last = [axis.split(".")[-1] for axis in axes]
-    return [axis if last.count(word) > 1 else word for axis, word in zip(axes, last, strict=True)]
-
-
-def _layer(layers: dict[int, dict[str, Any]], number: int, name: str) -> str | None:
-    layer = layers.get(number, {})
-    return _spread(layer.get(f"{name}_mean"), layer.get(f"{name}_sd"), 1, 2)
-
-
-def _spread(mean: float | None, deviation: float | None, factor: float, digits: int) -> str | None:
-    if mean is None:
-        return None
-    spread = "" if deviation is None else f"±{factor * deviation:.{digits}f}"
-    return f"{factor * mean:.{digits}f}{spread}"
 
 
 def _plot(sweep: Sweep, path: Path, *, overlay: bool = False) -> Path:

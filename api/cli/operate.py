@@ -93,11 +93,9 @@ def doctor(output: Output = Format.TABLE) -> None:
     """Check the queue's invariants and what it stands on; exit code 1 when something is wrong."""
     with told(), Client() as client:
         findings = client.doctor()
-    show(
-        ["", "check", "detail"],
-        [["ok" if finding["ok"] else "WRONG", finding["check"], finding["detail"]] for finding in findings],
-        output,
-    )
+        truths = {True: "ok", False: "WRONG"} if output is Format.TABLE else {True: True, False: False}
+        rows = [[truths[finding["ok"]], finding["check"], finding["detail"]] for finding in findings]
+        show(["ok", "check", "detail"], rows, output)
     if not all(finding["ok"] for finding in findings):
         raise typer.Exit(FAILED)
 

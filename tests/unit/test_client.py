@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Callable
 from datetime import timedelta
 from importlib import metadata
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import polars as pl
 import pytest
+from rich.console import Console
 
 from api.client import Client, ServerUnreachable, Sweep
 from api.client.naming import found
@@ -186,6 +187,16 @@ def test_every_change_of_state_is_told(capsys: pytest.CaptureFixture[str]) -> No
         "sweep 3 goes on",
         "sweep 3: 4/4 trials (succeeded 4 (2 diverged))",
     ]
+
+
+def test_the_bar_of_a_terminal_of_80_columns_tells_every_number() -> None:
+    screen = StringIO()
+    trials = {"cancelled": 1, "failed": 2, "queued": 15433, "running": 8, "succeeded": 4556}
+    looks = [{**ANSWER, "id": 1234, "trial_count": 20000, "trials": trials, "steps_per_second": 123456.0}]
+    shown(iter(looks), console=Console(file=screen, force_terminal=True, color_system=None, width=80))
+    drawn = screen.getvalue()
+    for told in ("sweep 1234", "4559/20000", "eta", "queued 15433", "succeeded 4556", "123,456 steps/s"):
+        assert told in drawn
 
 
 def test_where_nobody_listens_that_is_told_soon(monkeypatch: pytest.MonkeyPatch) -> None:
