@@ -48,9 +48,13 @@ def told(source: Path | None = None) -> Iterator[None]:
     """
     try:
         yield
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read has read enough, which typer ends quietly
+        raise
     except ServerUnreachable as error:
         err.print(
-            f"[red]{error}[/]\nStart one with [bold]alignsweep up[/], or name it with ALIGNSWEEP_URL.", highlight=False
+            f"[red]{escape(str(error))}[/]\nStart one with [bold]alignsweep up[/], or name it with ALIGNSWEEP_URL.",
+            highlight=False,
         )
         raise typer.Exit(UNREACHABLE) from None
     except ServerRefused as error:

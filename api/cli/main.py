@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api.cli import lists, operate, reproduce, specs, tokens, transfer, webhooks
+from api.cli import figures, lists, operate, reproduce, specs, tokens, transfer, webhooks
 from api.cli.console import FAILED, WRONG_USAGE, Format, err, out, tell, told
 from api.cli.examples import examples
 from api.cli.naming import SweepId, found
@@ -53,9 +53,9 @@ def up() -> None:
 @app.command(epilog=examples("alignsweep run recipes/quickstart.yaml"))
 def run(
     spec: SpecFile,
-    figure: Annotated[Path, typer.Option(help="Where the figure goes; {name} and {id} are the sweep's.")] = Path(
-        "out/{name}-{id}.png"
-    ),
+    figure: Annotated[
+        Path, typer.Option(callback=figures.writable, help="Where the figure goes; {name} and {id} are the sweep's.")
+    ] = Path("out/{name}-{id}.png"),
 ) -> None:
     """Run one sweep from start to end: start the service if it is not up, submit, watch, table, figure, stop."""
     from api.cli.stack import on_signal, running, served
@@ -132,7 +132,12 @@ def table(sweep_id: SweepId, output: Output = Format.TABLE) -> None:
 )
 def plot(
     sweep_id: SweepId,
-    path: Annotated[Path | None, typer.Option("--output", "-o", help="PNG, SVG or PDF.")] = None,
+    path: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", callback=figures.writable_or_stdout, help="PNG, SVG or PDF; - is standard output, as PNG."
+        ),
+    ] = None,
     overlay: Annotated[bool, typer.Option("--overlay", help="All configurations over one another.")] = False,
     terminal: Annotated[bool, typer.Option("--terminal", help="Draw alignment here, with characters.")] = False,
 ) -> None:
@@ -146,7 +151,10 @@ def plot(
 
             typer.echo(overview(sweep, client.alignment(sweep.id)))
         else:
-            typer.echo(_plot(sweep, path or Path(f"sweep-{sweep.id}.png"), overlay=overlay))
+            path = path or Path(f"sweep-{sweep.id}.png")
+            figures.save(sweep, path, overlay=overlay)
+            if path != figures.STDOUT:
+                typer.echo(path)
 
 
 @app.command("db-url", epilog=examples('psql "$(alignsweep db-url)"'))
@@ -203,21 +211,19 @@ def migrate() -> None:
 def _run(client: Client, document: object, figure: Path) -> Sweep:
     from api.cli.watch import watch as follow
 
+    if "{" not in str(figure.parent):
+        figure.parent.mkdir(parents=True, exist_ok=True)  # rather than fail when all is trained
     sweep = client.submit(document)
     err.print(f"sweep {sweep['id']} ({sweep['name']}): {sweep['trial_count']} trials", highlight=False, markup=False)
     sweep = follow(client, sweep["id"])
     if not sweep["trials"].get("succeeded"):
         return sweep
     show_table(client.stats(sweep["id"]), Format.TABLE)
-    path = Path(str(figure).format(name=sweep["name"], id=sweep["id"]))
+    path = figures.named(figure, sweep)
     path.parent.mkdir(parents=True, exist_ok=True)
-    err.print(f"figure: {_plot(sweep, path)}", highlight=False, soft_wrap=True)
+    figures.save(sweep, path)
+    err.print(f"figure: {path}", highlight=False, markup=False, soft_wrap=True)
     return sweep
-
-
-def _plot(sweep: Sweep, path: Path, *, overlay: bool = False) -> Path:
-    (sweep.plot.overlay() if overlay else sweep.plot.all()).savefig(path, dpi=110)
-    return path
 
 
 def _say_what_next(home: Path, sweep_id: int) -> None:

@@ -19,7 +19,7 @@ def sweeps_like(incomplete: str) -> list[tuple[str, str]]:
     try:
         with Client(timeout_seconds=_PATIENCE_SECONDS, tries=1) as client:
             newest = list(islice(client.sweeps(fields=["id", "name", "state"]), _COMPLETED))
-    except (ServerUnreachable, ServerRefused):
+    except (ServerUnreachable, ServerRefused, ValueError):  # the last one: ALIGNSWEEP_URL is none
         return []
     known = [(str(sweep["id"]), f"{sweep['name']}, {sweep['state']}") for sweep in newest]
     if newest:

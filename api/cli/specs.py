@@ -70,7 +70,8 @@ def schema() -> None:
     """Print the JSON Schema of a spec, for editors: # yaml-language-server: $schema=spec.schema.json"""
     from services.domain.spec.schema import json_schema
 
-    sys.stdout.write(json.dumps(json_schema(), indent=1) + "\n")
+    with told():
+        sys.stdout.write(json.dumps(json_schema(), indent=1) + "\n")
 
 
 def show_plan(answer: dict[str, Any], path: Path, output: Format) -> None:

@@ -21,6 +21,8 @@ from api.client.transfer import Transfers
 
 _PAGE = 500
 _DEFAULT_URL = "http://127.0.0.1:8642"
+# No proxy reaches this machine under these names.
+_PAST_PROXIES = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
 # Of the pauses between tries: 1, 4 and 16 s; or 0.35, 0.5 and 0.7 s.
 _GROWTH, _GROWTH_UNANSWERED = 4.0, 1.41
 # Errors before the first byte of a request is sent.
@@ -31,6 +33,7 @@ class Client(Transfers):
     """A connection to a server.
 
     `url`: else ALIGNSWEEP_URL, else the server that runs on this machine's data folder; `token`: else ALIGNSWEEP_TOKEN.
+    Raises ValueError where that is no URL.
     While the server is unreachable, requests are repeated if they do the same twice as once: what makes something new
     carries an idempotency key, or is repeated only where it cannot have arrived. `tries`: how often each is sent, over
     some twenty seconds; over two where nobody listens at the URL and nobody has answered this client before.
@@ -41,10 +44,12 @@ class Client(Transfers):
     ) -> None:
         self._tries = tries
         self._answered = False
-        self.url = url or os.environ.get("ALIGNSWEEP_URL") or _local_url()
+        self.url = _checked(url or os.environ.get("ALIGNSWEEP_URL") or _local_url())
         token = token or os.environ.get("ALIGNSWEEP_TOKEN")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=timeout_seconds)
+        self._http = httpx.Client(
+            base_url=f"{self.url}/api/v1", headers=headers, timeout=timeout_seconds, mounts=_PAST_PROXIES
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -323,6 +328,17 @@ def _local_url() -> str:
     except (OSError, ValueError, KeyError):
         return _DEFAULT_URL
     return url
+
+
+def _checked(url: str) -> str:
+    """Without a slash at its end. Raises ValueError unless it is a server's address."""
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise ValueError(f"{url!r} is no URL: {error}") from None
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ValueError(f"the URL of a server begins with http:// or https://, not {url!r} (ALIGNSWEEP_URL)")
+    return url.rstrip("/")
 
 
 def _document(spec: object) -> object:

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import polars as pl
 import pytest
+from fastapi import FastAPI
 from rich.console import Console
 
 from api.client import Client, ServerUnreachable, Sweep
@@ -23,6 +24,7 @@ from api.client.progress import bar, shown
 from api.client.transfer import FORMS, TABLES
 from services.transfer import exports, formats
 from tests.ports import free_port
+from tests.serving import served
 
 ANSWER = {
     "id": 3,
@@ -197,6 +199,21 @@ def test_the_bar_of_a_terminal_of_80_columns_tells_every_number() -> None:
     drawn = screen.getvalue()
     for told in ("sweep 1234", "4559/20000", "eta", "queued 15433", "succeeded 4556", "123,456 steps/s"):
         assert told in drawn
+
+
+@pytest.mark.parametrize("url", ["localhost:8741", "127.0.0.1", "ftp://a", "http://", "http://a:b"])
+def test_what_is_no_url_is_refused_at_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALIGNSWEEP_URL", url)
+    with pytest.raises(ValueError, match="URL"):
+        Client()
+
+
+def test_this_machine_is_reached_past_proxies_and_with_a_slash_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")  # where nobody listens
+    app = FastAPI()
+    app.get("/api/v1/queue")(lambda: {"items": []})
+    with served(app) as url, Client(f"{url}/") as client:
+        assert client.queue() == []
 
 
 def test_where_nobody_listens_that_is_told_soon(monkeypatch: pytest.MonkeyPatch) -> None:

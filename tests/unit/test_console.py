@@ -8,7 +8,7 @@ import pytest
 
 from api.cli.console import Format, show, told
 from api.cli.table import show_table
-from api.client import ServerRefused
+from api.client import ServerRefused, ServerUnreachable
 
 
 @pytest.mark.parametrize(
@@ -75,3 +75,9 @@ def test_tables_are_numbers_for_programs(capsys: pytest.CaptureFixture[str]) -> 
     ]
     show_table([GROUP], Format.TABLE)
     assert "79.0±3.3" in capsys.readouterr().out
+
+
+def test_addresses_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(BaseException, match="3"), told():
+        raise ServerUnreachable("no answer from http://[fe80::1]:8642")
+    assert "http://[fe80::1]:8642" in capsys.readouterr().err

@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 import typer
+from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
+from api.cli import figures
 from api.cli.main import app
 from api.cli.naming import recipes_like, sweeps_like
 from api.cli.terminal import chart
-from api.client import Client
+from api.client import Client, Sweep
 from api.client.specfile import read_spec
+from api.client.sweeps import Plots
 from services.planning.expansion import count, parse
 from tests.ports import free_port
 
@@ -125,3 +128,40 @@ def test_a_list_that_is_cut_says_so(limit: str, rows: int, told: bool, monkeypat
     result = CliRunner().invoke(app, ["trials", "1", "--fields", "id", "-o", "csv", "--limit", limit])
     assert result.stdout.splitlines() == ["id", *map(str, range(rows))]
     assert result.stderr == ("there are more than these 2; --limit 0 shows all\n" if told else "")
+
+
+def test_who_has_read_enough_is_told_nothing() -> None:
+    code = "import sys; from api.cli.main import main; sys.argv = ['alignsweep', 'schema']; main()"
+    read, written = os.pipe()
+    os.close(read)
+    ran = subprocess.run([sys.executable, "-c", code], stdout=written, stderr=subprocess.PIPE, timeout=60)
+    os.close(written)
+    assert (ran.returncode, ran.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("figure", ["out/{size}.png", "out/figure", "figure.txt", "-"])
+def test_a_figure_that_cannot_be_is_refused_before_training(figure: str, tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.touch()
+    result = CliRunner().invoke(app, ["run", str(spec), "--figure", figure])
+    assert result.exit_code == 2
+    assert "'--figure'" in result.output
+
+
+def test_a_figure_stays_where_it_was_wanted() -> None:
+    sweep = Sweep(Client("http://test"), {"id": 3, "name": "../../etc/{id}"})
+    assert figures.named(Path("out/{name}-{id}.png"), sweep) == Path("out/-..-etc-id--3.png")
+    assert figures.named(Path("{name}/a.png"), Sweep(Client("http://test"), {"id": 3, "name": ".."})) == Path(
+        "sweep/a.png"
+    )
+
+
+@pytest.mark.parametrize("output", ["fig", "fig.doc"])
+def test_a_figure_without_a_format_is_wrong_usage(output: str) -> None:
+    assert CliRunner().invoke(app, ["plot", "1", "-o", output]).exit_code == 2
+
+
+def test_a_figure_can_go_to_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Client, "sweep", lambda client, _: Sweep(client, {"id": 3, "name": "a"}))
+    monkeypatch.setattr(Plots, "all", lambda _: Figure())
+    assert CliRunner().invoke(app, ["plot", "3", "-o", "-"]).stdout_bytes.startswith(b"\x89PNG")
