@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import sys
 from collections import Counter
@@ -9,8 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
-from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import typer
 from rich.console import Console
@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from api.cli.sources import Source
 from api.client import ServerRefused, ServerUnreachable
 from api.client.specfile import NotYaml, Positions
 from services.domain.errors import DomainError, InvalidSpec
@@ -27,8 +28,14 @@ WRONG_USAGE = 2
 UNREACHABLE = 3
 REFUSED = 4
 
-out = Console(width=None if sys.stdout.isatty() else 160)
-err = Console(stderr=True, width=None if sys.stderr.isatty() else 160)
+
+def _width(stream: TextIO) -> int | None:
+    """Of what no terminal shows: COLUMNS, or 160. None: the terminal's own."""
+    return None if stream.isatty() or os.environ.get("COLUMNS", "").isdigit() else 160
+
+
+out = Console(width=_width(sys.stdout))
+err = Console(stderr=True, width=_width(sys.stderr))
 
 
 class Format(StrEnum):
@@ -41,10 +48,10 @@ _FORMULA = re.compile(r"[=@\t\r]|[-+](?![\d.e±+-]*$)")
 
 
 @contextmanager
-def told(source: Path | None = None) -> Iterator[None]:
+def told(source: Source | None = None) -> Iterator[None]:
     """Errors that a user can act on become a message and an exit code; others are our bugs and stay tracebacks.
 
-    `source`: the file that what is wrong stands in.
+    `source`: the spec that what is wrong stands in.
     """
     try:
         yield
@@ -71,15 +78,19 @@ def told(source: Path | None = None) -> Iterator[None]:
     except NotYaml as error:
         tell([{"pointer": None, "message": str(error), "line": error.line or 1}], source)
         raise typer.Exit(FAILED) from None
-    except (DomainError, OSError, ValueError) as error:
+    except OSError as error:
+        of = f"{error.filename}: " if error.filename else ""
+        err.print(f"[red]{escape(of + (error.strerror or str(error)))}[/]", highlight=False, soft_wrap=True)
+        raise typer.Exit(FAILED) from None
+    except (DomainError, ValueError) as error:
         err.print(f"[red]{escape(str(error))}[/]", highlight=False)
         raise typer.Exit(FAILED) from None
 
 
-def tell(problems: Sequence[dict[str, Any]], source: Path | None, *, kind: str = "") -> None:
-    """What is wrong, or worth a warning, each on a line that begins with its place in the file."""
+def tell(problems: Sequence[dict[str, Any]], source: Source | None, *, kind: str = "") -> None:
+    """What is wrong, or worth a warning, each on a line that begins with its place in the spec."""
     pointed = [problem for problem in problems if problem["pointer"] is not None]
-    positions = Positions(source.read_text(encoding="utf-8")) if source and pointed else None
+    positions = Positions(source.text) if source and pointed else None
     for problem in problems:
         pointer = problem["pointer"]
         line = positions.of(pointer)[0] if positions and pointer is not None else problem.get("line")

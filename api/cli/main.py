@@ -16,10 +16,10 @@ from api.cli.console import FAILED, WRONG_USAGE, Format, err, out, tell, told
 from api.cli.examples import examples
 from api.cli.naming import SweepId, found
 from api.cli.operate import Output, what_can_be_done
+from api.cli.sources import Source
 from api.cli.specs import SpecFile
 from api.cli.table import show_table
 from api.client import Client, Sweep
-from api.client.specfile import read_spec
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=True, help=__doc__)
 app.add_typer(specs.app)
@@ -61,9 +61,10 @@ def run(
     from api.cli.stack import on_signal, running, served
     from services.settings import Settings
 
-    with told(spec):
+    source = Source(spec)
+    with told(source):
         settings = Settings.from_environment()
-        document = read_spec(spec)
+        document = source.document()
         if url := served(settings):
             err.print(f"using the service that is up at {url}", highlight=False)
             with Client(url) as client:
@@ -86,13 +87,14 @@ def submit(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would cost; store nothing.")] = False,
 ) -> None:
     """Submit a spec; prints the id of the sweep."""
-    with told(spec), Client() as client:
-        document = read_spec(spec)
+    source = Source(spec)
+    with told(source), Client() as client:
+        document = source.document()
         if dry_run:
-            specs.show_plan(client.plan(document), spec, Format.TABLE)
+            specs.show_plan(client.plan(document), source, Format.TABLE)
             return
         sweep = client.submit(document)
-        tell(sweep["warnings"], spec, kind="warning: ")
+        tell(sweep["warnings"], source, kind="warning: ")
         err.print(
             f"sweep {sweep['id']}: {sweep['trial_count']} trials; see alignsweep watch {sweep['id']}", highlight=False
         )

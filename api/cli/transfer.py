@@ -38,7 +38,9 @@ class AnswerFormat(StrEnum):
     )
 )
 def sql(
-    query: Annotated[str, typer.Argument(help="One SELECT over the public views, for instance v_trials.")],
+    query: Annotated[
+        str, typer.Argument(help="One SELECT over the public views, for instance v_trials; - is standard input.")
+    ],
     output: Annotated[
         AnswerFormat, typer.Option("--format", "--output", "-o", help="How rows are printed.")
     ] = AnswerFormat.TABLE,
@@ -46,6 +48,8 @@ def sql(
 ) -> None:
     """Ask in SQL, read-only."""
     with told(), Client() as client:
+        if query == "-":
+            query = sys.stdin.read()
         if output in (AnswerFormat.CSV, AnswerFormat.ARROW):
             truncated = client.sql_as(query, sys.stdout.buffer, form=output, max_rows=max_rows)
         else:

@@ -12,7 +12,7 @@ from typing import Any, Self
 import httpx
 import platformdirs
 
-from api.client.errors import RETRIES, ServerRefused, ServerUnreachable, pause_asked_for, problem_of
+from api.client.errors import NOT_NOW, RETRIES, ServerRefused, ServerUnreachable, pause_asked_for, problem_of
 from api.client.following import Update, follow
 from api.client.naming import found
 from api.client.specfile import read_spec
@@ -58,7 +58,7 @@ class Client(Transfers):
         self._http.close()
 
     def submit(self, spec: object, *, idempotency_key: str | None = None) -> Sweep:
-        """Submit a spec, a document or the path of a file of YAML; returns the sweep.
+        """Submit a spec, a document or the path (also as text) of a file of YAML; returns the sweep.
 
         The same key and spec again return the same sweep.
         """
@@ -306,9 +306,9 @@ class Client(Transfers):
                     raise ServerUnreachable(f"no answer from {self.url}, which may have done it: {reason}") from error
                 continue
             self._answered = True
-            if (asked := pause_asked_for(response)) is not None and (twice or response.status_code == 429):
-                reason = "it is asked too often" if response.status_code == 429 else "it cannot reach its database"
-                pause = asked
+            asked = pause_asked_for(response, 0.25 * _GROWTH ** (attempt + 1))
+            if asked is not None and (twice or response.status_code == 429):
+                reason, pause = NOT_NOW[response.status_code], asked
                 continue
             if response.is_error:
                 raise ServerRefused(response.status_code, problem_of(response))
@@ -342,7 +342,9 @@ def _checked(url: str) -> str:
 
 
 def _document(spec: object) -> object:
-    return read_spec(spec) if isinstance(spec, Path) else spec
+    if spec is None:
+        raise ValueError("there is no spec: give a document, or the path of a file of YAML")
+    return read_spec(Path(spec)) if isinstance(spec, Path | str) else spec
 
 
 def _listed(filter: str | None, sort: str | None, fields: Sequence[str] | None) -> dict[str, Any]:

@@ -171,8 +171,9 @@ class Transfers:
     def _opened(self, request: httpx.Request) -> httpx.Response:
         """Asked again where the server says when to come back. A body that is read from a file is sent once."""
         response = self._http.send(request, stream=True)
-        for _ in range(RETRIES):
-            if not isinstance(request.stream, httpx.ByteStream) or (pause := pause_asked_for(response)) is None:
+        for attempt in range(RETRIES - 1):
+            pause = pause_asked_for(response, float(4**attempt))
+            if not isinstance(request.stream, httpx.ByteStream) or pause is None:
                 break
             response.close()
             time.sleep(pause)

@@ -1,5 +1,6 @@
 """The Python client by itself: what it imports, what it repeats, how progress looks."""
 
+import json
 import re
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import pytest
 from fastapi import FastAPI
 from rich.console import Console
 
-from api.client import Client, ServerUnreachable, Sweep
+from api.client import Client, ServerRefused, ServerUnreachable, Sweep
 from api.client.naming import found
 from api.client.progress import bar, shown
 from api.client.transfer import FORMS, TABLES
@@ -117,6 +118,33 @@ def test_what_might_be_done_twice_is_sent_once(
         call(client_of(fail, monkeypatch))
     assert len(requests) == sent
     assert len({request.headers.get("Idempotency-Key") for request in requests}) == 1
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_a_server_that_is_away_for_a_while_is_asked_again(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By asking, reading, and following; and not by what may have been done."""
+    file = BytesIO()
+    pl.DataFrame({"a": [1]}).write_parquet(file)
+    requests: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        requests.append(request.url.path)
+        if requests.count(request.url.path) < 3:
+            return httpx.Response(status, text="<html>")
+        if request.url.path.endswith("/stream"):
+            return httpx.Response(200, headers={"Content-Type": "text/event-stream"}, text="event: end\ndata: {}\n\n")
+        if "/export/" in request.url.path:
+            return httpx.Response(200, stream=httpx.ByteStream(file.getvalue()))
+        return httpx.Response(200, json=ANSWER)
+
+    client = client_of(answer, monkeypatch)
+    assert client.sweep(3).id == 3
+    assert client.read("trials").rows() == [(1,)]
+    assert [update.kind for update in client.follow(3)] == ["end"]
+    assert len(requests) == 9
+    if status != 429:
+        with pytest.raises(ServerRefused):
+            client.add_webhook("http://a")
 
 
 def test_the_bar_says_what_is_left() -> None:
@@ -271,6 +299,25 @@ def test_an_empty_name_is_no_sweep_not_even_the_only_one(name: str, monkeypatch:
     client = client_of(listing([{"id": 3, "name": "a"}], []), monkeypatch)
     with pytest.raises(ValueError, match="empty name"):
         found(client, name)
+
+
+def test_a_spec_is_a_document_or_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Any] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(json.loads(request.content))
+        return httpx.Response(201, json=ANSWER)
+
+    client, path = client_of(answer, monkeypatch), tmp_path / "a.yaml"
+    path.write_text("name: a\n")
+    for spec in ({"name": "a"}, path, str(path)):
+        client.submit(spec)
+    assert sent == [{"name": "a"}] * 3
+    path.write_text("")
+    with pytest.raises(ValueError, match="it is empty"):
+        client.submit(path)
+    with pytest.raises(ValueError, match="there is no spec"):
+        client.submit(None)
 
 
 def test_a_name_goes_before_those_that_begin_with_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -165,3 +165,32 @@ def test_a_figure_can_go_to_standard_output(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(Client, "sweep", lambda client, _: Sweep(client, {"id": 3, "name": "a"}))
     monkeypatch.setattr(Plots, "all", lambda _: Figure())
     assert CliRunner().invoke(app, ["plot", "3", "-o", "-"]).stdout_bytes.startswith(b"\x89PNG")
+
+
+def test_a_question_may_come_on_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def answer(_: Client, sql: str, *, max_rows: int) -> dict[str, Any]:
+        asked.append(sql)
+        return {"columns": ["a"], "rows": [[1]], "truncated": False}
+
+    monkeypatch.setattr(Client, "sql", answer)
+    assert CliRunner().invoke(app, ["sql", "-", "-o", "json"], input="SELECT 1 AS a\n").stdout == '[{"a": 1}]\n'
+    assert asked == ["SELECT 1 AS a\n"]
+
+
+def test_a_path_that_is_not_there_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "none" / "x.yaml"
+    result = CliRunner().invoke(app, ["new", str(path)])
+    assert (result.exit_code, result.stderr) == (1, f"{path}: No such file or directory\n")
+
+
+def test_columns_are_heeded_where_no_terminal_is() -> None:
+    code = "from api.cli.console import out\nprint(out.width)"
+    widths = [
+        subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "COLUMNS": columns}, capture_output=True, text=True
+        ).stdout.strip()
+        for columns in ("70", "")
+    ]
+    assert widths == ["70", "160"]
