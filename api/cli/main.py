@@ -1,11 +1,12 @@
 """The `alignsweep` command.
 
 Exit codes: 0 done; 1 the sweep did not succeed or is paused, or the command could not do its work; 2 wrong usage; 3 no
-server answers; 4 the server refused.
+server answers; 4 the server refused; 130 Ctrl-C.
 """
 
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +30,21 @@ app.add_typer(webhooks.app, name="webhook")
 app.add_typer(tokens.app, name="token")
 app.add_typer(transfer.app)
 app.add_typer(reproduce.app)
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(metadata.version("alignsweep"))
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Of the command itself."""
 
 
 @app.command(epilog=examples("alignsweep up", "ALIGNSWEEP_PORT=8700 alignsweep up"))

@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -194,3 +195,43 @@ def test_columns_are_heeded_where_no_terminal_is() -> None:
         for columns in ("70", "")
     ]
     assert widths == ["70", "160"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "clone 1 --set nonsense",
+        "clone 1 --set base.train.lr=[1",
+        "export --table bogus --format csv",
+        "export -o trials.xlsx",
+        "reproduce P1 --size huge",
+    ],
+)
+def test_wrong_usage_is_told_before_anybody_is_asked(words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALIGNSWEEP_URL", f"http://127.0.0.1:{free_port()}")
+    assert CliRunner().invoke(app, words.split()).exit_code == 2
+
+
+def test_the_version_is_told() -> None:
+    assert CliRunner().invoke(app, ["--version"]).stdout == f"{metadata.version('alignsweep')}\n"
+
+
+def test_a_priority_may_be_negative(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = {"id": 1, "state": "queued", "pause_reason": None}
+    monkeypatch.setattr(Client, "set_priority", lambda _, id_, value: {**answer, "id": id_, "priority": value})
+    assert CliRunner().invoke(app, ["priority", "1", "-5"]).stderr == "sweep 1 is queued, priority -5\n"
+    assert CliRunner().invoke(app, ["priority", "1", "--bogus"]).exit_code == 2
+
+
+@pytest.mark.parametrize("words", ["export --format parquet", "archive 1 -o -", "sql SELECT -o arrow", "plot 1 -o -"])
+def test_terminals_are_sent_nothing_that_they_cannot_show(words: str) -> None:
+    ours, theirs = os.openpty()
+    code = "import sys; from api.cli.main import main; main()"
+    try:
+        ran = subprocess.run(
+            [sys.executable, "-c", code, *words.split()], stdout=theirs, stderr=subprocess.PIPE, timeout=60
+        )
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert (ran.returncode, b"terminal" in ran.stderr) == (2, True)
