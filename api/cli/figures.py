@@ -19,7 +19,7 @@ def writable(path: Path) -> Path:
     from matplotlib.backend_bases import FigureCanvasBase  # here: matplotlib takes its time
 
     if path.suffix[1:].lower() not in FigureCanvasBase.filetypes:
-        raise typer.BadParameter(f"the name of a figure ends in .png, .svg or .pdf: {path}.png")
+        raise typer.BadParameter(f"{path}: the name of a figure ends in .png, .svg or .pdf")
     for asked in re.findall(r"\{.*?\}", str(path)):
         if asked not in ("{name}", "{id}"):
             raise typer.BadParameter(f"there is no {asked}, only {{name}} and {{id}}")

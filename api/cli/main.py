@@ -151,10 +151,7 @@ def table(sweep_id: SweepId, output: Output = Format.TABLE) -> None:
 def plot(
     sweep_id: SweepId,
     path: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", callback=figures.writable_or_stdout, help="PNG, SVG or PDF; - is standard output, as PNG."
-        ),
+        Path | None, typer.Option("--output", "-o", help="PNG, SVG or PDF; - is standard output, as PNG.")
     ] = None,
     overlay: Annotated[bool, typer.Option("--overlay", help="All configurations over one another.")] = False,
     terminal: Annotated[bool, typer.Option("--terminal", help="Draw alignment here, with characters.")] = False,
@@ -162,6 +159,7 @@ def plot(
     """Draw loss and alignment per layer against the step; prints the path of the figure."""
     if terminal and path:
         raise typer.BadParameter("--terminal writes no file")
+    path = figures.writable_or_stdout(path)
     with told(), Client() as client:
         sweep = client.sweep(found(client, sweep_id))
         if terminal:

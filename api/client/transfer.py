@@ -67,8 +67,10 @@ class Transfers:
     ) -> int:
         """All rows of a table, of these sweeps or of all, as `parquet`, `arrow`, `csv` or `ndjson`; returns bytes.
 
-        A file is there whole or not at all.
+        A file is there whole or not at all. Raises ValueError where there is no such table.
         """
+        if table not in TABLES:
+            raise ValueError(f"there is no table {table!r}, only {', '.join((*TABLES, *_VIEWS))}")
         params: dict[str, str] = {"format": form}
         if sweeps is not None:
             params["sweep"] = ",".join(map(str, sweeps))
@@ -95,8 +97,10 @@ class Transfers:
         """All rows of a table of the export, of these sweeps or of all, as a frame of this library: sent as Parquet.
 
         `curves`, `alignment` and `alignment_final` are `metrics`, `traces` and `layer_summaries`. Undefined is null.
-        Raises ModuleNotFoundError where the library is not installed.
+        Raises ModuleNotFoundError where the library is not installed, ValueError where the table or library is unknown.
         """
+        if library not in ("polars", "pandas", "arrow"):
+            raise ValueError(f"library is polars, pandas or arrow, not {library!r}")
         if library == "pandas" and find_spec("pandas") is None:
             raise ModuleNotFoundError(
                 "pandas is not installed: pip install pandas, or ask for polars or arrow", name="pandas"

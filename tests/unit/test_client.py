@@ -93,6 +93,32 @@ def test_waiting_ends_where_it_takes_too_long(monkeypatch: pytest.MonkeyPatch) -
     sweep = client_of(lambda _: httpx.Response(200, json=ANSWER), monkeypatch).sweep(3)
     with pytest.raises(TimeoutError, match="sweep 3 is running"):
         sweep.wait(timeout=timedelta(0))
+    with pytest.raises(TimeoutError, match="sweep 3 is running"):
+        sweep.wait(timeout=0)
+
+
+def test_a_sweep_has_the_verbs_of_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        verb = request.url.path.rpartition("/")[2]
+        asked.append(verb)
+        return httpx.Response(200, json={**ANSWER, "id": 4 if verb == "clone" else 3, "state": verb})
+
+    sweep = Sweep(client_of(answer, monkeypatch), ANSWER)
+    for verb in ("pause", "resume", "cancel", "retry"):
+        assert getattr(sweep, verb)() is sweep
+        assert sweep.state == verb
+    assert (sweep.clone({"base.train.lr": 0.1}, name="b").id, sweep.id) == (4, 3)
+    assert asked == ["pause", "resume", "cancel", "retry", "clone"]
+
+
+def test_what_cannot_be_read_is_named() -> None:
+    sweep = Sweep(Client("http://test"), ANSWER)
+    with pytest.raises(ValueError, match=r"there is no table 'phases', only sweeps, trials, .*alignment_final"):
+        sweep.frame("phases")
+    with pytest.raises(ValueError, match="polars, pandas or arrow, not 'bogus'"):
+        sweep.frame(library="bogus")  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
 """The command line by itself: help and examples, specs to begin with, charts, completion, colours."""
 
+import json
 import os
 import shlex
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -11,6 +14,7 @@ from typing import Any
 
 import pytest
 import typer
+from fastapi import FastAPI
 from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
@@ -23,6 +27,7 @@ from api.client.specfile import read_spec
 from api.client.sweeps import Plots
 from services.planning.expansion import count, parse
 from tests.ports import free_port
+from tests.serving import served
 
 
 def commands(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -91,6 +96,28 @@ def test_recipes_are_completed_and_sweeps_where_a_server_answers(monkeypatch: py
     assert [value for value, _ in recipes_like("p1")][:2] == ["P1", "P10"]
     monkeypatch.setenv("ALIGNSWEEP_URL", f"http://127.0.0.1:{free_port()}")
     assert sweeps_like("") == []
+
+
+def test_sweeps_are_completed_by_the_beginnings_of_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    newest = [{"id": 12, "name": "mine", "state": "running"}, {"id": 11, "name": "other", "state": "queued"}]
+    monkeypatch.setattr(Client, "sweeps", lambda *_, **__: iter(newest))
+    assert sweeps_like("mi") == [("mine", "sweep 12, running")]
+    assert [value for value, _ in sweeps_like("")] == ["12", "11", "last"]
+
+
+@pytest.mark.parametrize("up", [True, False])
+def test_a_port_that_is_taken_is_told_with_what_takes_it(up: bool, tmp_path: Path) -> None:
+    service = FastAPI()
+    service.get("/api/v1/sweeps")(lambda: {"items": [], "next_cursor": None})
+    with served(service) as url, socket.create_server(("127.0.0.1", 0)) as silent:
+        stale = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        (tmp_path / "server.json").write_text(json.dumps({"url": url if up else stale}))
+        environment = {"ALIGNSWEEP_HOME": str(tmp_path), "ALIGNSWEEP_PORT": url.rpartition(":")[2]}
+        begun = time.monotonic()
+        result = CliRunner().invoke(app, ["up"], env=environment)
+    assert result.exit_code == 1
+    assert (f"it is up already: {url} serves" if up else "set ALIGNSWEEP_PORT") in result.stderr
+    assert time.monotonic() - begun < 10
 
 
 @pytest.mark.parametrize(
