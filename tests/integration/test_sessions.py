@@ -183,7 +183,8 @@ HEAD = """\
 
 What users do most, as the terminal shows it, mistakes included. Every command has examples under `--help`. Data goes to
 standard output, talk and bars to standard error. `-o json` and `-o csv` are for programs: numbers in full, lists and
-objects as JSON. Where a file is asked for, `-` is standard input or output. `NO_COLOR=1` turns colours off.
+objects as JSON. As `-`, specs and questions come from standard input and files go to standard output. `NO_COLOR=1`
+turns colours off.
 
 | exit code | when |
 | --- | --- |
