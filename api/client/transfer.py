@@ -67,10 +67,8 @@ class Transfers:
     ) -> int:
         """All rows of a table, of these sweeps or of all, as `parquet`, `arrow`, `csv` or `ndjson`; returns bytes.
 
-        A file is there whole or not at all. Raises ValueError where there is no such table.
+        A file is there whole or not at all.
         """
-        if table not in TABLES:
-            raise ValueError(f"there is no table {table!r}, only {', '.join((*TABLES, *_VIEWS))}")
         params: dict[str, str] = {"format": form}
         if sweeps is not None:
             params["sweep"] = ",".join(map(str, sweeps))
@@ -101,6 +99,8 @@ class Transfers:
         """
         if library not in ("polars", "pandas", "arrow"):
             raise ValueError(f"library is polars, pandas or arrow, not {library!r}")
+        if table not in TABLES and table not in _VIEWS:
+            raise ValueError(f"there is no table {table!r}, only {', '.join((*TABLES, *_VIEWS))}")
         if library == "pandas" and find_spec("pandas") is None:
             raise ModuleNotFoundError(
                 "pandas is not installed: pip install pandas, or ask for polars or arrow", name="pandas"
