@@ -3,17 +3,20 @@
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 
+from services.domain.errors import QueryRejected
 from services.transfer.formats import Format, harmless
 
 TRUNCATED = "Alignsweep-Truncated"
 """The header that tells whether there were more rows."""
 
 Rows = Sequence[Sequence[Any]]
+_DUPLICATE_COLUMN = "42701"  # PostgreSQL's code for it
 _NOT_FINITE = ("nan", "inf", "-inf")
 
 
@@ -27,7 +30,12 @@ def as_csv(columns: Sequence[str], rows: Rows) -> bytes:
 
 
 def as_arrow(columns: Sequence[str], rows: Rows) -> bytes:
-    """Columns of what their values have in common: truths, whole numbers, numbers, else text."""
+    """Columns of what their values have in common: truths, whole numbers, numbers, else text.
+
+    Raises QueryRejected where two have one name, which frames made of them cannot have.
+    """
+    if twice := [name for name, n in Counter(columns).items() if n > 1]:
+        raise QueryRejected(f"two columns are called {twice[0]}: name them apart with AS", _DUPLICATE_COLUMN)
     arrays = [_array([row[place] for row in rows]) for place in range(len(columns))]
     schema = pa.schema([(name, array.type) for name, array in zip(columns, arrays, strict=True)])
     sink = pa.BufferOutputStream()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 os.environ["MKL_CBWR"] = "AUTO"  # before torch is imported: pack invariance depends on it
 os.environ["ALIGNSWEEP_ALLOWED_HOSTS"] = "testserver"  # as which the test client asks
+os.environ.pop("COLUMNS", None)  # tables are as wide as without a terminal, whoever runs the tests
 
 import pytest
 from sqlalchemy import Engine, text

@@ -2,14 +2,15 @@
 
 import csv
 import json
+import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
-from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import typer
 from rich.console import Console
@@ -17,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from api.cli.sources import Source
 from api.client import ServerRefused, ServerUnreachable
 from api.client.specfile import NotYaml, Positions
 from services.domain.errors import DomainError, InvalidSpec
@@ -26,8 +28,14 @@ WRONG_USAGE = 2
 UNREACHABLE = 3
 REFUSED = 4
 
-out = Console(width=None if sys.stdout.isatty() else 160)
-err = Console(stderr=True, width=None if sys.stderr.isatty() else 160)
+
+def _width(stream: TextIO) -> int | None:
+    """Of what no terminal shows: COLUMNS, or 160. None: the terminal's own."""
+    return None if stream.isatty() or os.environ.get("COLUMNS", "").isdigit() else 160
+
+
+out = Console(width=_width(sys.stdout))
+err = Console(stderr=True, width=_width(sys.stderr))
 
 
 class Format(StrEnum):
@@ -40,16 +48,20 @@ _FORMULA = re.compile(r"[=@\t\r]|[-+](?![\d.e±+-]*$)")
 
 
 @contextmanager
-def told(source: Path | None = None) -> Iterator[None]:
+def told(source: Source | None = None) -> Iterator[None]:
     """Errors that a user can act on become a message and an exit code; others are our bugs and stay tracebacks.
 
-    `source`: the file that what is wrong stands in.
+    `source`: the spec that what is wrong stands in.
     """
     try:
         yield
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read has read enough, which typer ends quietly
+        raise
     except ServerUnreachable as error:
         err.print(
-            f"[red]{error}[/]\nStart one with [bold]alignsweep up[/], or name it with ALIGNSWEEP_URL.", highlight=False
+            f"[red]{escape(str(error))}[/]\nStart one with [bold]alignsweep up[/], or name it with ALIGNSWEEP_URL.",
+            highlight=False,
         )
         raise typer.Exit(UNREACHABLE) from None
     except ServerRefused as error:
@@ -66,15 +78,19 @@ def told(source: Path | None = None) -> Iterator[None]:
     except NotYaml as error:
         tell([{"pointer": None, "message": str(error), "line": error.line or 1}], source)
         raise typer.Exit(FAILED) from None
-    except (DomainError, OSError, ValueError) as error:
+    except OSError as error:
+        of = f"{error.filename}: " if error.filename else ""
+        err.print(f"[red]{escape(of + (error.strerror or str(error)))}[/]", highlight=False, soft_wrap=True)
+        raise typer.Exit(FAILED) from None
+    except (DomainError, ValueError) as error:
         err.print(f"[red]{escape(str(error))}[/]", highlight=False)
         raise typer.Exit(FAILED) from None
 
 
-def tell(problems: Sequence[dict[str, Any]], source: Path | None, *, kind: str = "") -> None:
-    """What is wrong, or worth a warning, each on a line that begins with its place in the file."""
+def tell(problems: Sequence[dict[str, Any]], source: Source | None, *, kind: str = "") -> None:
+    """What is wrong, or worth a warning, each on a line that begins with its place in the spec."""
     pointed = [problem for problem in problems if problem["pointer"] is not None]
-    positions = Positions(source.read_text(encoding="utf-8")) if source and pointed else None
+    positions = Positions(source.text) if source and pointed else None
     for problem in problems:
         pointer = problem["pointer"]
         line = positions.of(pointer)[0] if positions and pointer is not None else problem.get("line")
@@ -88,11 +104,13 @@ def show(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: Format, *,
     """Rows on standard output."""
     match form:
         case Format.JSON:
+            if twice := [column for column, n in Counter(columns).items() if n > 1]:
+                raise ValueError(f"two columns are called {twice[0]}: name them apart (AS) to have them as JSON")
             sys.stdout.write(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], default=str) + "\n")
         case Format.CSV:
             writer = csv.writer(sys.stdout, lineterminator="\n")
             writer.writerow(columns)
-            writer.writerows([_harmless(value) for value in row] for row in rows)
+            writer.writerows([_harmless(_machine_read(value)) for value in row] for row in rows)
         case Format.TABLE:
             table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
             for index, column in enumerate(columns):
@@ -101,6 +119,11 @@ def show(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: Format, *,
             for row in rows:
                 table.add_row(*(Text(_cell(value)) for value in row))
             out.print(table)
+
+
+def _machine_read(value: Any) -> Any:
+    """As in the CSV that the server writes: lists, objects and truths are JSON."""
+    return json.dumps(value) if isinstance(value, list | dict | bool) else value
 
 
 def _harmless(value: Any) -> Any:

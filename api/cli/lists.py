@@ -1,5 +1,6 @@
 """Commands that list sweeps and trials, and those that note something about a sweep."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
@@ -17,7 +18,7 @@ Filter = Annotated[
     typer.Option("--filter", help="For instance: rule in (fa, dfa) and train.lr < 0.01 and not state = failed"),
 ]
 Sort = Annotated[str | None, typer.Option(help="A column or a parameter; -NAME: the greatest first.")]
-Limit = Annotated[int, typer.Option(min=1, help="At most so many rows.")]
+Limit = Annotated[int, typer.Option(min=0, help="At most so many rows; 0: all.")]
 
 _STATES = ("queued", "running", "succeeded", "failed", "cancelled")
 _SWEEP_COLUMNS = ["id", "name", "state", "trials", *_STATES, "diverged", "tags", "created_at"]
@@ -45,7 +46,7 @@ def list_sweeps(
                 " ".join(sweep["tags"]) if output is not Format.JSON else sweep["tags"],
                 sweep["created_at"],
             ]
-            for sweep, _ in zip(client.sweeps(filter=filter, sort=sort, tags=tag or ()), range(limit), strict=False)
+            for sweep in _first(limit, client.sweeps(filter=filter, sort=sort, tags=tag or (), limit=_one_more(limit)))
         ]
         diverged = _SWEEP_COLUMNS.index("diverged")
         if output is Format.TABLE and not any(row[diverged] for row in rows):
@@ -68,7 +69,7 @@ def list_trials(
         typer.Argument(
             metavar="[SWEEP]",
             autocompletion=sweeps_like,
-            help="Number of a sweep, `last`, or the beginning of its name; without it, trials of all.",
+            help="Number of a sweep, `last`, its name or the beginning of it; without it, trials of all.",
         ),
     ] = None,
     filter: Filter = None,
@@ -83,9 +84,8 @@ def list_trials(
     with told(), Client() as client:
         of = None if sweep_id is None else found(client, sweep_id)
         names = [name.strip() for name in fields.split(",")] if fields else _fields(client, of)
-        trials = client.trials(of, filter=filter, sort=sort, fields=names)
-        rows = [[trial[name] for name in names] for trial, _ in zip(trials, range(limit), strict=False)]
-        show(names, rows, output)
+        trials = client.trials(of, filter=filter, sort=sort, fields=names, limit=_one_more(limit))
+        show(names, [[trial[name] for name in names] for trial in _first(limit, trials)], output)
 
 
 @app.command(epilog=examples("alignsweep tag last paper figure-2", "alignsweep tag last paper --remove"))
@@ -124,6 +124,20 @@ def note(
             typer.echo(client.sweep(found(client, sweep_id))["notes"] or "")
         else:
             client.edit(found(client, sweep_id), change)
+
+
+def _one_more(limit: int) -> int | None:
+    """What is asked for, so as to see whether there are more; None is all."""
+    return limit + 1 if limit else None
+
+
+def _first(limit: int, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """So many of them, 0 being all; where there are more, that is told."""
+    seen = list(rows)
+    if limit and len(seen) > limit:
+        err.print(f"there are more than these {limit}; --limit 0 shows all", highlight=False)
+        return seen[:limit]
+    return seen
 
 
 def _fields(client: Client, sweep_id: int | None) -> list[str]:

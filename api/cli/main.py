@@ -1,24 +1,26 @@
 """The `alignsweep` command.
 
 Exit codes: 0 done; 1 the sweep did not succeed or is paused, or the command could not do its work; 2 wrong usage; 3 no
-server answers; 4 the server refused.
+server answers; 4 the server refused; 130 Ctrl-C.
 """
 
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from api.cli import lists, operate, reproduce, specs, tokens, transfer, webhooks
-from api.cli.console import FAILED, WRONG_USAGE, Format, err, out, show, tell, told
+from api.cli import figures, lists, operate, reproduce, specs, tokens, transfer, webhooks
+from api.cli.console import FAILED, WRONG_USAGE, Format, err, out, tell, told
 from api.cli.examples import examples
 from api.cli.naming import SweepId, found
 from api.cli.operate import Output, what_can_be_done
+from api.cli.sources import Source
 from api.cli.specs import SpecFile
+from api.cli.table import show_table
 from api.client import Client, Sweep
-from api.client.specfile import read_spec
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=True, help=__doc__)
 app.add_typer(specs.app)
@@ -28,6 +30,21 @@ app.add_typer(webhooks.app, name="webhook")
 app.add_typer(tokens.app, name="token")
 app.add_typer(transfer.app)
 app.add_typer(reproduce.app)
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(metadata.version("alignsweep"))
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Of the command itself."""
 
 
 @app.command(epilog=examples("alignsweep up", "ALIGNSWEEP_PORT=8700 alignsweep up"))
@@ -52,17 +69,18 @@ def up() -> None:
 @app.command(epilog=examples("alignsweep run recipes/quickstart.yaml"))
 def run(
     spec: SpecFile,
-    figure: Annotated[Path, typer.Option(help="Where the figure goes; {name} and {id} are the sweep's.")] = Path(
-        "out/{name}-{id}.png"
-    ),
+    figure: Annotated[
+        Path, typer.Option(callback=figures.writable, help="Where the figure goes; {name} and {id} are the sweep's.")
+    ] = Path("out/{name}-{id}.png"),
 ) -> None:
     """Run one sweep from start to end: start the service if it is not up, submit, watch, table, figure, stop."""
     from api.cli.stack import on_signal, running, served
     from services.settings import Settings
 
-    with told(spec):
+    source = Source(spec)
+    with told(source):
         settings = Settings.from_environment()
-        document = read_spec(spec)
+        document = source.document()
         if url := served(settings):
             err.print(f"using the service that is up at {url}", highlight=False)
             with Client(url) as client:
@@ -85,13 +103,14 @@ def submit(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would cost; store nothing.")] = False,
 ) -> None:
     """Submit a spec; prints the id of the sweep."""
-    with told(spec), Client() as client:
-        document = read_spec(spec)
+    source = Source(spec)
+    with told(source), Client() as client:
+        document = source.document()
         if dry_run:
-            specs.show_plan(client.plan(document), spec, Format.TABLE)
+            specs.show_plan(client.plan(document), source, Format.TABLE)
             return
         sweep = client.submit(document)
-        tell(sweep["warnings"], spec, kind="warning: ")
+        tell(sweep["warnings"], source, kind="warning: ")
         err.print(
             f"sweep {sweep['id']}: {sweep['trial_count']} trials; see alignsweep watch {sweep['id']}", highlight=False
         )
@@ -116,9 +135,12 @@ def watch(sweep_id: SweepId) -> None:
 
 @app.command(epilog=examples("alignsweep table last -o csv"))
 def table(sweep_id: SweepId, output: Output = Format.TABLE) -> None:
-    """Final accuracy and alignment per layer by group: mean +- standard deviation over seeds."""
+    """Final accuracy and alignment per layer by group: mean +- standard deviation over seeds.
+
+    As JSON and CSV: numbers, one a column, accuracy as a share of 1.
+    """
     with told(), Client() as client:
-        _show_table(client, found(client, sweep_id), output)
+        show_table(client.stats(found(client, sweep_id)), output)
 
 
 @app.command(
@@ -128,13 +150,16 @@ def table(sweep_id: SweepId, output: Output = Format.TABLE) -> None:
 )
 def plot(
     sweep_id: SweepId,
-    path: Annotated[Path | None, typer.Option("--output", "-o", help="PNG, SVG or PDF.")] = None,
+    path: Annotated[
+        Path | None, typer.Option("--output", "-o", help="PNG, SVG or PDF; - is standard output, as PNG.")
+    ] = None,
     overlay: Annotated[bool, typer.Option("--overlay", help="All configurations over one another.")] = False,
     terminal: Annotated[bool, typer.Option("--terminal", help="Draw alignment here, with characters.")] = False,
 ) -> None:
     """Draw loss and alignment per layer against the step; prints the path of the figure."""
     if terminal and path:
         raise typer.BadParameter("--terminal writes no file")
+    path = figures.writable_or_stdout(path)
     with told(), Client() as client:
         sweep = client.sweep(found(client, sweep_id))
         if terminal:
@@ -142,7 +167,10 @@ def plot(
 
             typer.echo(overview(sweep, client.alignment(sweep.id)))
         else:
-            typer.echo(_plot(sweep, path or Path(f"sweep-{sweep.id}.png"), overlay=overlay))
+            path = path or Path(f"sweep-{sweep.id}.png")
+            figures.save(sweep, path, overlay=overlay)
+            if path != figures.STDOUT:
+                typer.echo(path)
 
 
 @app.command("db-url", epilog=examples('psql "$(alignsweep db-url)"'))
@@ -199,80 +227,19 @@ def migrate() -> None:
 def _run(client: Client, document: object, figure: Path) -> Sweep:
     from api.cli.watch import watch as follow
 
+    if "{" not in str(figure.parent):
+        figure.parent.mkdir(parents=True, exist_ok=True)  # rather than fail when all is trained
     sweep = client.submit(document)
     err.print(f"sweep {sweep['id']} ({sweep['name']}): {sweep['trial_count']} trials", highlight=False, markup=False)
     sweep = follow(client, sweep["id"])
     if not sweep["trials"].get("succeeded"):
         return sweep
-    _show_table(client, sweep["id"], Format.TABLE)
-    path = Path(str(figure).format(name=sweep["name"], id=sweep["id"]))
+    show_table(client.stats(sweep["id"]), Format.TABLE)
+    path = figures.named(figure, sweep)
     path.parent.mkdir(parents=True, exist_ok=True)
-    err.print(f"figure: {_plot(sweep, path)}", highlight=False, soft_wrap=True)
+    figures.save(sweep, path)
+    err.print(f"figure: {path}", highlight=False, markup=False, soft_wrap=True)
     return sweep
-
-
-def _show_table(client: Client, sweep_id: int, output: Format) -> None:
-    groups = client.stats(sweep_id)
-    axes = list(dict.fromkeys(path for group in groups for path in group["varied"]))
-    depth = max((len(group["layers"]) for group in groups), default=0)
-    columns = [*_short_names(axes), "n", "test acc %", *(f"GA {i}" for i in range(1, depth))]
-    columns += [f"WA {i}" for i in range(2, depth + 1)]
-    rows = []
-    for group in groups:
-        layers = {layer["layer"]: layer for layer in group["layers"]}
-        rows.append(
-            [
-                *(group["varied"].get(axis) for axis in axes),
-                group["n"],
-                _spread(group["test_accuracy_mean"], group["test_accuracy_sd"], 100, 1),
-                *(_layer(layers, i, "gradient_alignment") for i in range(1, depth)),
-                *(_layer(layers, i, "weight_alignment") for i in range(2, depth + 1)),
-            ]
-        )
-    if any(group["diverged"] for group in groups):
-        columns.insert(len(axes) + 1, "diverged")
-        for row, group in zip(rows, groups, strict=True):
-            row.insert(len(axes) + 1, group["diverged"])
-    if output is Format.TABLE:
-        filled = [place for place in range(len(columns)) if any(row[place] is not None for row in rows)]
-        columns, rows = [columns[place] for place in filled], [[row[place] for place in filled] for row in rows]
-    show(columns, rows, output, title="Final test accuracy, gradient (GA) and weight alignment (WA) per layer")
-    if output is Format.TABLE:
-        _tell_what_it_means(groups)
-
-
-def _tell_what_it_means(groups: list[dict[str, Any]]) -> None:
-    """Below the table: what a spread is, and what part trials that diverged have in it."""
-    out.print("± is the standard deviation over the n trials (seeds) that succeeded.", highlight=False)
-    diverged, trials = sum(group["diverged"] for group in groups), sum(group["n"] for group in groups)
-    if diverged:
-        out.print(
-            f"{diverged} of the {trials} diverged: these numbers hold their last ones before that, and mean little.",
-            highlight=False,
-        )
-
-
-def _short_names(axes: list[str]) -> list[str]:
-    """The last word of each dotted path, the whole path where two axes end in the same word."""
-    last = [axis.split(".")[-1] for axis in axes]
-    return [axis if last.count(word) > 1 else word for axis, word in zip(axes, last, strict=True)]
-
-
-def _layer(layers: dict[int, dict[str, Any]], number: int, name: str) -> str | None:
-    layer = layers.get(number, {})
-    return _spread(layer.get(f"{name}_mean"), layer.get(f"{name}_sd"), 1, 2)
-
-
-def _spread(mean: float | None, deviation: float | None, factor: float, digits: int) -> str | None:
-    if mean is None:
-        return None
-    spread = "" if deviation is None else f"±{factor * deviation:.{digits}f}"
-    return f"{factor * mean:.{digits}f}{spread}"
-
-
-def _plot(sweep: Sweep, path: Path, *, overlay: bool = False) -> Path:
-    (sweep.plot.overlay() if overlay else sweep.plot.all()).savefig(path, dpi=110)
-    return path
 
 
 def _say_what_next(home: Path, sweep_id: int) -> None:

@@ -15,15 +15,20 @@ _PATIENCE_SECONDS = 2.0
 
 
 def sweeps_like(incomplete: str) -> list[tuple[str, str]]:
-    """What a shell may complete a sweep to: the newest ones, by number and name. Nothing where no server answers."""
+    """What a shell may complete a sweep to: the newest ones by number, and by name once it is begun.
+
+    Nothing where no server answers.
+    """
     try:
         with Client(timeout_seconds=_PATIENCE_SECONDS, tries=1) as client:
             newest = list(islice(client.sweeps(fields=["id", "name", "state"]), _COMPLETED))
-    except (ServerUnreachable, ServerRefused):
+    except (ServerUnreachable, ServerRefused, ValueError):  # the last one: ALIGNSWEEP_URL is none
         return []
     known = [(str(sweep["id"]), f"{sweep['name']}, {sweep['state']}") for sweep in newest]
     if newest:
         known.append(("last", f"sweep {newest[0]['id']}"))
+    if incomplete:
+        known += [(sweep["name"], f"sweep {sweep['id']}, {sweep['state']}") for sweep in newest]
     return [(value, told) for value, told in known if value.startswith(incomplete)]
 
 
@@ -41,6 +46,6 @@ SweepId = Annotated[
     typer.Argument(
         metavar="SWEEP",
         autocompletion=sweeps_like,
-        help="Number of a sweep, `last` for the newest, or the beginning of its name.",
+        help="Number of a sweep, `last` for the newest, its name or the beginning of it.",
     ),
 ]

@@ -9,7 +9,7 @@ from api.cli.console import FAILED, WRONG_USAGE, Format, err, show, told
 from api.cli.examples import examples
 from api.cli.naming import SweepId, found, sweeps_like
 from api.client import Client
-from api.client.specfile import load_yaml
+from api.client.specfile import NotYaml, load_yaml
 
 app = typer.Typer()
 queue = typer.Typer(no_args_is_help=True, help="What waits, what runs, who works, and why.")
@@ -40,7 +40,7 @@ def cancel(
         typer.Argument(
             metavar="SWEEP",
             autocompletion=sweeps_like,
-            help="Number of a sweep, `last`, or the beginning of its name; with --trial, number of a trial.",
+            help="Number of a sweep, `last`, its name or the beginning of it; with --trial, number of a trial.",
         ),
     ],
     trial: Annotated[bool, typer.Option("--trial", help="Cancel one trial in place of a sweep.")] = False,
@@ -67,7 +67,10 @@ def retry(sweep_id: SweepId) -> None:
         _tell_state(client.retry(found(client, sweep_id)))
 
 
-@app.command(epilog=examples("alignsweep priority last 10"))
+@app.command(
+    context_settings={"ignore_unknown_options": True},  # -5 is a number
+    epilog=examples("alignsweep priority last 10", "alignsweep priority last -5"),
+)
 def priority(sweep_id: SweepId, value: Annotated[int, typer.Argument(help="Higher is claimed first.")]) -> None:
     """Change the priority of a sweep, from the next claim on."""
     with told(), Client() as client:
@@ -83,8 +86,8 @@ def clone(
     name: Annotated[str | None, typer.Option(help="Of the new sweep.")] = None,
 ) -> None:
     """Submit the spec of a sweep again, with other values; prints the id of the new sweep."""
+    values = dict(_setting(text) for text in overrides or [])
     with told(), Client() as client:
-        values = dict(_setting(text) for text in overrides or [])
         typer.echo(client.clone(found(client, sweep_id), values, name=name)["id"])
 
 
@@ -93,11 +96,9 @@ def doctor(output: Output = Format.TABLE) -> None:
     """Check the queue's invariants and what it stands on; exit code 1 when something is wrong."""
     with told(), Client() as client:
         findings = client.doctor()
-    show(
-        ["", "check", "detail"],
-        [["ok" if finding["ok"] else "WRONG", finding["check"], finding["detail"]] for finding in findings],
-        output,
-    )
+        truths = {True: "ok", False: "WRONG"} if output is Format.TABLE else {True: True, False: False}
+        rows = [[truths[finding["ok"]], finding["check"], finding["detail"]] for finding in findings]
+        show(["ok", "check", "detail"], rows, output)
     if not all(finding["ok"] for finding in findings):
         raise typer.Exit(FAILED)
 
@@ -154,8 +155,11 @@ def what_can_be_done(sweep: dict[str, Any]) -> str:
 
 
 def _setting(text: str) -> tuple[str, Any]:
-    """The path and the value of PATH=VALUE. Raises ValueError."""
+    """The path and the value of PATH=VALUE. Raises typer.BadParameter."""
     path, equals, value = text.partition("=")
     if not equals:
-        raise ValueError(f"--set takes PATH=VALUE, not {text!r}")
-    return path, load_yaml(value)
+        raise typer.BadParameter(f"--set takes PATH=VALUE, not {text!r}")
+    try:
+        return path, load_yaml(value)
+    except NotYaml as error:
+        raise typer.BadParameter(f"the value of --set {text} is not YAML: {error}") from None

@@ -77,7 +77,7 @@ def _size(name: str) -> "Size":
     from recipes.catalogue import Size
 
     if name not in set(Size):
-        raise ValueError(f"no size {name}; there are {', '.join(Size)}")
+        raise typer.BadParameter(f"no size {name}; there are {', '.join(Size)}")
     return Size(name)
 
 

@@ -11,15 +11,17 @@ import typer
 
 from api.cli.console import FAILED, Format, err, out, show, tell, told
 from api.cli.examples import examples
+from api.cli.sources import Source, all_readable, readable
 from api.client import Client
-from api.client.specfile import read_spec
 
 app = typer.Typer()
 
 _TEMPLATE = Path(__file__).with_name("spec_template.yaml")
 
-SpecFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A spec in YAML or JSON.")]
-SpecFiles = Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="Specs in YAML or JSON.")]
+SpecFile = Annotated[Path, typer.Argument(callback=readable, help="A spec in YAML or JSON; - is standard input.")]
+SpecFiles = Annotated[
+    list[Path], typer.Argument(callback=all_readable, help="Specs in YAML or JSON; - is standard input.")
+]
 
 
 @app.command(epilog=examples("alignsweep new noise.yaml"))
@@ -45,10 +47,10 @@ def new(
 def validate(specs: SpecFiles) -> None:
     """Check specs without a server: everything that is wrong, with its line, or how many trials there are."""
     wrong = False
-    for path in specs:
+    for source in map(Source, specs):
         try:
-            with told(path):
-                _validate(path)
+            with told(source):
+                _validate(source)
         except typer.Exit:
             wrong = True
     if wrong:
@@ -61,8 +63,9 @@ def plan(
     output: Annotated[Format, typer.Option("--output", "-o", help="How the plan is printed.")] = Format.TABLE,
 ) -> None:
     """Ask the server what a spec would cost: trials, packs, rows, time. Nothing is stored."""
-    with told(spec), Client() as client:
-        show_plan(client.plan(read_spec(spec)), spec, output)
+    source = Source(spec)
+    with told(source), Client() as client:
+        show_plan(client.plan(source.document()), source, output)
 
 
 @app.command(epilog=examples("alignsweep schema"))
@@ -70,10 +73,11 @@ def schema() -> None:
     """Print the JSON Schema of a spec, for editors: # yaml-language-server: $schema=spec.schema.json"""
     from services.domain.spec.schema import json_schema
 
-    sys.stdout.write(json.dumps(json_schema(), indent=1) + "\n")
+    with told():
+        sys.stdout.write(json.dumps(json_schema(), indent=1) + "\n")
 
 
-def show_plan(answer: dict[str, Any], path: Path, output: Format) -> None:
+def show_plan(answer: dict[str, Any], source: Source, output: Format) -> None:
     """A plan as the server answers it: its table on standard output, the warnings on standard error."""
     cost = answer["plan"]
     if output is not Format.TABLE:
@@ -88,24 +92,24 @@ def show_plan(answer: dict[str, Any], path: Path, output: Format) -> None:
             ["time", *_time(cost["estimate"])],
         ]
         show(["cost", "amount", ""], rows, output)
-    tell(answer["warnings"], path, kind="warning: ")
+    tell(answer["warnings"], source, kind="warning: ")
 
 
-def _validate(path: Path) -> None:
+def _validate(source: Source) -> None:
     from services.planning.advice import Advice
     from services.planning.branches import branches
     from services.planning.expansion import expand, parse
     from services.settings import Settings
     from services.shelf import Shelf
 
-    spec = parse(read_spec(path))
+    spec = parse(source.document())
     advice = Advice(spec, None if os.environ.get("ALIGNSWEEP_URL") else Shelf.of(Settings.from_environment()))
     for group in expand(spec):
         advice.see(group)
     found = branches(spec, advice.groups_by_branch)
     groups = sum(advice.groups_by_branch.values())
     out.print(
-        f"{path}: {groups * spec.seeds.count:,} trials ({groups:,} configurations, {spec.seeds.count:,} seeds each)",
+        f"{source}: {groups * spec.seeds.count:,} trials ({groups:,} configurations, {spec.seeds.count:,} seeds each)",
         highlight=False,
         markup=False,
         soft_wrap=True,
@@ -113,7 +117,7 @@ def _validate(path: Path) -> None:
     for branch in found:
         told_ = f"  {branch.trials:,} trials {_where(branch.condition)}"
         out.print(told_, highlight=False, markup=False, soft_wrap=True)
-    tell([vars(warning) for warning in advice.warnings()], path, kind="warning: ")
+    tell([vars(warning) for warning in advice.warnings()], source, kind="warning: ")
 
 
 def _branch_rows(branches: list[dict[str, Any]]) -> list[list[str]]:

@@ -126,13 +126,16 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _require_free(host: str, port: int) -> None:
-    """Raises DomainError when something listens there."""
+def _require_free(settings: Settings) -> None:
+    """Raises DomainError when something listens where the service would: the service itself, or something else."""
+    host, port = settings.host, settings.port
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
+            if url := served(settings):
+                raise DomainError(f"it is up already: {url} serves the data folder {settings.home}") from None
             raise DomainError(f"cannot listen on {host}:{port} ({error.strerror}); set ALIGNSWEEP_PORT") from None
 
 
@@ -144,7 +147,7 @@ def running(settings: Settings) -> Iterator[Stack]:
     """
     if reason := refusal(settings):
         raise DomainError(reason)
-    _require_free(settings.host, settings.port)
+    _require_free(settings)
     with ExitStack() as stack:
         settings.home.mkdir(parents=True, exist_ok=True)
         embedded = None
@@ -199,7 +202,7 @@ def served(settings: Settings) -> str | None:
     """The URL of a service that already runs on the data folder, or None."""
     try:
         url: str = json.loads((settings.home / "server.json").read_text())["url"]
-        with Client(url, timeout_seconds=2) as client:
+        with Client(url, timeout_seconds=2, tries=1) as client:
             next(client.sweeps(), None)
     except (OSError, ValueError, KeyError, ServerUnreachable):
         return None

@@ -29,7 +29,8 @@ def create(
         typer.echo(token["secret"])
 
 
-@app.command("list", epilog=examples("alignsweep token list"))
+@app.command("ls", epilog=examples("alignsweep token ls"))
+@app.command("list", hidden=True, epilog=examples("alignsweep token list"))
 def list_tokens(output: Output = Format.TABLE) -> None:
     """List tokens, the newest first; never their secrets."""
     with told(), Client() as client:
@@ -38,7 +39,7 @@ def list_tokens(output: Output = Format.TABLE) -> None:
 
 
 @app.command(epilog=examples("alignsweep token revoke 3"))
-def revoke(token_id: Annotated[int, typer.Argument(min=1, help="Id of a token, as `token list` shows it.")]) -> None:
+def revoke(token_id: Annotated[int, typer.Argument(min=1, help="Id of a token, as `token ls` shows it.")]) -> None:
     """Refuse a token from now on."""
     with told(), Client() as client:
         token = client.revoke_token(token_id)

@@ -3,7 +3,7 @@
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
 import typer
 
@@ -25,6 +25,16 @@ class FileFormat(StrEnum):
     PARQUET, ARROW, CSV, NDJSON = FORMS
 
 
+_BINARY = ("parquet", "arrow")
+
+
+def _table(name: str) -> str:
+    """Raises typer.BadParameter."""
+    if name not in TABLES:
+        raise typer.BadParameter(f"there is no table {name!r}, only {', '.join(TABLES)}")
+    return name
+
+
 class AnswerFormat(StrEnum):
     TABLE = "table"
     JSON = "json"
@@ -38,7 +48,9 @@ class AnswerFormat(StrEnum):
     )
 )
 def sql(
-    query: Annotated[str, typer.Argument(help="One SELECT over the public views, for instance v_trials.")],
+    query: Annotated[
+        str, typer.Argument(help="One SELECT over the public views, for instance v_trials; - is standard input.")
+    ],
     output: Annotated[
         AnswerFormat, typer.Option("--format", "--output", "-o", help="How rows are printed.")
     ] = AnswerFormat.TABLE,
@@ -46,8 +58,10 @@ def sql(
 ) -> None:
     """Ask in SQL, read-only."""
     with told(), Client() as client:
+        if query == "-":
+            query = sys.stdin.read()
         if output in (AnswerFormat.CSV, AnswerFormat.ARROW):
-            truncated = client.sql_as(query, sys.stdout.buffer, form=output, max_rows=max_rows)
+            truncated = client.sql_as(query, _to(Path("-"), binary=output in _BINARY), form=output, max_rows=max_rows)
         else:
             answer = client.sql(query, max_rows=max_rows)
             show(answer["columns"], answer["rows"], Format(output))
@@ -67,18 +81,18 @@ def export(
         typer.Argument(
             metavar="[SWEEP]...",
             autocompletion=sweeps_like,
-            help="Numbers of sweeps, `last`, or beginnings of their names; none: all sweeps.",
+            help="Numbers of sweeps, `last`, names or beginnings of names; none: all sweeps.",
         ),
     ] = None,
-    table: Annotated[str, typer.Option(help=f"One of {', '.join(TABLES)}.")] = "trials",
+    table: Annotated[str, typer.Option(callback=_table, help=f"One of {', '.join(TABLES)}.")] = "trials",
     form: Annotated[FileFormat | None, typer.Option("--format", help="Else what the file's name says.")] = None,
     target: Target = Path("-"),
 ) -> None:
     """Export all rows of a table, of some sweeps or of all: Parquet, Arrow, CSV or NDJSON."""
+    kind = form or _form_of(target)
+    to = _to(target, binary=kind in _BINARY)
     with told(), Client() as client:
-        to = sys.stdout.buffer if target == Path("-") else target
         of = [found(client, sweep) for sweep in sweeps or ()] or None
-        kind = form or _form_of(target)
         with transferring(table) as told_bytes:
             size = client.export(table, to, form=kind, sweeps=of, told=told_bytes)
         _tell_size(target, size)
@@ -91,8 +105,9 @@ def archive(
     snapshots: Annotated[bool, typer.Option("--snapshots", help="With the weights that were kept.")] = False,
 ) -> None:
     """Save a sweep that is over as one file, to keep or to import elsewhere."""
+    to = _to(target, binary=True)
     with told(), Client() as client:
-        to, of = sys.stdout.buffer if target == Path("-") else target, found(client, sweep_id)
+        of = found(client, sweep_id)
         with transferring(f"sweep {of}") as told_bytes:
             size = client.archive(of, to, snapshots=snapshots, told=told_bytes)
         _tell_size(target, size)
@@ -144,11 +159,20 @@ def _tell_comparison(comparison: dict[str, Any]) -> bool:
     return bool(comparison["equal"])
 
 
+def _to(target: Path, *, binary: bool) -> Path | BinaryIO:
+    """The file, or standard output. Raises typer.BadParameter where a terminal would be sent what it cannot show."""
+    if target != Path("-"):
+        return target
+    if binary and sys.stdout.isatty():
+        raise typer.BadParameter("this is not for a terminal: name a file (-o), or send it into one (>)")
+    return sys.stdout.buffer
+
+
 def _form_of(target: Path) -> str:
-    """The format that the file's name ends in. Raises ValueError."""
+    """The format that the file's name ends in. Raises typer.BadParameter."""
     form = target.suffix.removeprefix(".")
     if form not in set(FileFormat):
-        raise ValueError(f"name a format: --format {'|'.join(FileFormat)}")
+        raise typer.BadParameter(f"name a format: --format {'|'.join(FileFormat)}")
     return form
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,14 +12,17 @@ from typing import Any, Self
 import httpx
 import platformdirs
 
-from api.client.errors import RETRIES, ServerRefused, ServerUnreachable, pause_asked_for, problem_of
+from api.client.errors import NOT_NOW, RETRIES, ServerRefused, ServerUnreachable, pause_asked_for, problem_of
 from api.client.following import Update, follow
 from api.client.naming import found
 from api.client.specfile import read_spec
 from api.client.sweeps import OVER, PAUSED, Sweep
 from api.client.transfer import Transfers
 
+_PAGE = 500
 _DEFAULT_URL = "http://127.0.0.1:8642"
+# No proxy reaches this machine under these names.
+_PAST_PROXIES = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
 # Of the pauses between tries: 1, 4 and 16 s; or 0.35, 0.5 and 0.7 s.
 _GROWTH, _GROWTH_UNANSWERED = 4.0, 1.41
 # Errors before the first byte of a request is sent.
@@ -29,6 +33,7 @@ class Client(Transfers):
     """A connection to a server.
 
     `url`: else ALIGNSWEEP_URL, else the server that runs on this machine's data folder; `token`: else ALIGNSWEEP_TOKEN.
+    Raises ValueError where that is no URL.
     While the server is unreachable, requests are repeated if they do the same twice as once: what makes something new
     carries an idempotency key, or is repeated only where it cannot have arrived. `tries`: how often each is sent, over
     some twenty seconds; over two where nobody listens at the URL and nobody has answered this client before.
@@ -39,10 +44,12 @@ class Client(Transfers):
     ) -> None:
         self._tries = tries
         self._answered = False
-        self.url = url or os.environ.get("ALIGNSWEEP_URL") or _local_url()
+        self.url = _checked(url or os.environ.get("ALIGNSWEEP_URL") or _local_url())
         token = token or os.environ.get("ALIGNSWEEP_TOKEN")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=timeout_seconds)
+        self._http = httpx.Client(
+            base_url=f"{self.url}/api/v1", headers=headers, timeout=timeout_seconds, mounts=_PAST_PROXIES
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -51,7 +58,7 @@ class Client(Transfers):
         self._http.close()
 
     def submit(self, spec: object, *, idempotency_key: str | None = None) -> Sweep:
-        """Submit a spec, a document or the path of a file of YAML; returns the sweep.
+        """Submit a spec, a document or the path (also as text) of a file of YAML; returns the sweep.
 
         The same key and spec again return the same sweep.
         """
@@ -69,14 +76,15 @@ class Client(Transfers):
         sort: str | None = None,
         fields: Sequence[str] | None = None,
         tags: Sequence[str] = (),
+        limit: int | None = None,
     ) -> Iterator[dict[str, Any]]:
-        """Sweeps, the newest first unless sorted otherwise; those that have all the tags."""
-        yield from self._pages("/sweeps", tag=list(tags), **_listed(filter, sort, fields))
+        """Sweeps, the newest first unless sorted otherwise; those that have all the tags; `limit`: at most so many."""
+        yield from self._pages("/sweeps", limit, tag=list(tags), **_listed(filter, sort, fields))
 
     def sweep(self, sweep_id: int | str) -> Sweep:
-        """One sweep and its progress: by its number, `last`, or the beginning of its name.
+        """One sweep and its progress: by its number, `last`, its name or the beginning of it.
 
-        Raises ValueError where a name fits none, or more than one.
+        Raises ValueError where a name is empty or fits none, or more than one.
         """
         return self._sweep("GET", f"/sweeps/{found(self, str(sweep_id))}")
 
@@ -87,13 +95,15 @@ class Client(Transfers):
         filter: str | None = None,
         sort: str | None = None,
         fields: Sequence[str] | None = None,
+        limit: int | None = None,
     ) -> Iterator[dict[str, Any]]:
         """The trials of a sweep, in order of expansion, or of all; `sort="-test_accuracy"`: the best first.
 
-        `filter`: for instance `rule in (fa, dfa) and train.lr < 0.01`; `fields`: columns and parameters to show.
+        `filter`: for instance `rule in (fa, dfa) and train.lr < 0.01`; `fields`: columns and parameters to show;
+        `limit`: at most so many.
         """
         path = "/trials" if sweep_id is None else f"/sweeps/{sweep_id}/trials"
-        yield from self._pages(path, **_listed(filter, sort, fields))
+        yield from self._pages(path, limit, **_listed(filter, sort, fields))
 
     def stats(self, sweep_id: int) -> list[dict[str, Any]]:
         """Final metrics and alignment per layer by group, mean and spread over seeds."""
@@ -262,12 +272,15 @@ class Client(Transfers):
         items: list[dict[str, Any]] = self._ask("GET", path, params=wanted)["items"]
         return items
 
-    def _pages(self, path: str, **params: Any) -> Iterator[dict[str, Any]]:
+    def _pages(self, path: str, at_most: int | None = None, **params: Any) -> Iterator[dict[str, Any]]:
+        """The items of all pages, or the first `at_most` of them."""
         cursor: str | None = None
-        while True:
-            page = self._ask("GET", path, params={"limit": 500, **params, **({"cursor": cursor} if cursor else {})})
+        left = sys.maxsize if at_most is None else at_most
+        while left > 0:
+            asked = {"limit": min(left, _PAGE), **params, **({"cursor": cursor} if cursor else {})}
+            page = self._ask("GET", path, params=asked)
             yield from page["items"]
-            cursor = page["next_cursor"]
+            cursor, left = page["next_cursor"], left - len(page["items"])
             if cursor is None:
                 return
 
@@ -293,9 +306,9 @@ class Client(Transfers):
                     raise ServerUnreachable(f"no answer from {self.url}, which may have done it: {reason}") from error
                 continue
             self._answered = True
-            if (asked := pause_asked_for(response)) is not None and (twice or response.status_code == 429):
-                reason = "it is asked too often" if response.status_code == 429 else "it cannot reach its database"
-                pause = asked
+            asked = pause_asked_for(response, 0.25 * _GROWTH ** (attempt + 1))
+            if asked is not None and (twice or response.status_code == 429):
+                reason, pause = NOT_NOW[response.status_code], asked
                 continue
             if response.is_error:
                 raise ServerRefused(response.status_code, problem_of(response))
@@ -317,8 +330,21 @@ def _local_url() -> str:
     return url
 
 
+def _checked(url: str) -> str:
+    """Without a slash at its end. Raises ValueError unless it is a server's address."""
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise ValueError(f"{url!r} is no URL: {error}") from None
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ValueError(f"the URL of a server begins with http:// or https://, not {url!r} (ALIGNSWEEP_URL)")
+    return url.rstrip("/")
+
+
 def _document(spec: object) -> object:
-    return read_spec(spec) if isinstance(spec, Path) else spec
+    if spec is None:
+        raise ValueError("there is no spec: give a document, or the path of a file of YAML")
+    return read_spec(Path(spec)) if isinstance(spec, Path | str) else spec
 
 
 def _listed(filter: str | None, sort: str | None, fields: Sequence[str] | None) -> dict[str, Any]:

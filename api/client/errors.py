@@ -6,6 +6,13 @@ import httpx
 
 RETRIES = 4
 _LONGEST_PAUSE_SECONDS = 10.0
+NOT_NOW = {
+    429: "it is asked too often",
+    502: "a proxy before it cannot reach it",
+    503: "it cannot reach its database",
+    504: "a proxy before it waits in vain",
+}
+"""Answers that mean to ask again, and why."""
 
 
 class ServerUnreachable(Exception):
@@ -33,12 +40,13 @@ def problem_of(response: httpx.Response) -> dict[str, Any]:
     return body if isinstance(body, dict) else {"title": f"HTTP {response.status_code}"}
 
 
-def pause_asked_for(response: httpx.Response) -> float | None:
-    """Seconds after which the server wants to be asked again, ten at most; None where it has answered."""
-    if response.status_code not in (429, 503):
+def pause_asked_for(response: httpx.Response, otherwise: float = 1.0) -> float | None:
+    """Seconds after which to ask again, `otherwise` where the server does not say; None where it has answered."""
+    if response.status_code not in NOT_NOW:
         return None
+    if (after := response.headers.get("Retry-After")) is None:
+        return otherwise
     try:
-        seconds = float(response.headers.get("Retry-After", 1))
+        return min(float(after), _LONGEST_PAUSE_SECONDS)
     except ValueError:  # a date
-        seconds = _LONGEST_PAUSE_SECONDS
-    return min(seconds, _LONGEST_PAUSE_SECONDS)
+        return _LONGEST_PAUSE_SECONDS

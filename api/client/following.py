@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 from httpx_sse import SSEError, connect_sse
 
-from api.client.errors import ServerRefused, ServerUnreachable, problem_of
+from api.client.errors import NOT_NOW, ServerRefused, ServerUnreachable, problem_of
 
 _RETRIES = 6
 # Longer than two heartbeats of the server.
@@ -35,9 +35,10 @@ def follow(http: httpx.Client, path: str, after: int | None) -> Iterator[Update]
         headers = {} if after is None else {"Last-Event-ID": str(after)}
         try:
             with connect_sse(http, "GET", path, headers=headers, timeout=_TIMEOUT) as stream:
-                if stream.response.is_error and stream.response.status_code != 503:
+                status = stream.response.status_code
+                if stream.response.is_error and status not in NOT_NOW:
                     stream.response.read()
-                    raise ServerRefused(stream.response.status_code, problem_of(stream.response))
+                    raise ServerRefused(status, problem_of(stream.response))
                 for message in stream.iter_sse():
                     failures = 0
                     after = int(message.id) if message.id else after
@@ -46,7 +47,9 @@ def follow(http: httpx.Client, path: str, after: int | None) -> Iterator[Update]
                     if message.event == "end":
                         return
                 reason = "the stream was cut off"
-        except (httpx.TransportError, SSEError) as error:
+        except SSEError as error:
+            reason = NOT_NOW.get(status, str(error))
+        except httpx.TransportError as error:
             reason = str(error) or type(error).__name__
         failures += 1
     raise ServerUnreachable(f"no answer from {http.base_url}: {reason}")

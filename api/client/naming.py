@@ -1,6 +1,5 @@
-"""How sweeps are named: a number, `last`, or the beginning of a name that only one has."""
+"""How sweeps are named: a number, `last`, a name, or the beginning of one; of one sweep alone."""
 
-from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -15,10 +14,12 @@ def found(client: "Client", text: str) -> int:
             raise ValueError("sweeps are numbered from 1")
         return int(text)
     if text == "last":
-        for sweep in client.sweeps(fields=["id"]):
+        for sweep in client.sweeps(fields=["id"], limit=1):
             return int(sweep["id"])
         raise ValueError("there is no sweep yet")
-    named = list(islice(_named(client, text), 4))
+    if not text.strip():
+        raise ValueError("an empty name is no sweep's: say a number, last, or the beginning of a name")
+    named = _named(client, text)
     if len(named) == 1:
         return named[0][0]
     if not named:
@@ -27,8 +28,11 @@ def found(client: "Client", text: str) -> int:
     raise ValueError(f"{text} may be sweep {told}{' or others' if len(named) > 3 else ''}: say its number")
 
 
-def _named(client: "Client", text: str) -> Iterator[tuple[int, str]]:
+def _named(client: "Client", text: str) -> list[tuple[int, str]]:
+    """Id and name of the sweeps of this name; where there is none, of those whose name begins so; of four at most."""
     quoted = text.replace("'", "''")
-    for sweep in client.sweeps(filter=f"name ~ '{quoted}'", fields=["id", "name"]):
-        if sweep["name"].startswith(text):
-            yield sweep["id"], sweep["name"]
+    for compared, fits in (("=", str.__eq__), ("~", str.startswith)):
+        sweeps = client.sweeps(filter=f"name {compared} '{quoted}'", fields=["id", "name"])
+        if named := list(islice(((sweep["id"], sweep["name"]) for sweep in sweeps if fits(sweep["name"], text)), 4)):
+            return named
+    return []

@@ -2,11 +2,11 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 _OVER = ("succeeded", "failed", "cancelled")
 _WIDTH = 30
@@ -96,17 +96,24 @@ def _draw(looks: Iterator[Look], console: "Console") -> None:
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
+
+    class Below(Progress):
+        """What is told stands on a line of its own: 80 columns have no room for it beside the bar."""
+
+        def get_renderables(self) -> "Iterable[RenderableType]":
+            yield self.make_tasks_table(self.tasks)
+            yield from (Text(task.fields["told"]) for task in self.tasks)
 
     columns = (
         TextColumn("[bold]{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=_WIDTH),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("eta"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[told]}"),
     )
-    with Progress(*columns, console=console) as progress:
+    with Below(*columns, console=console) as progress:
         task, state = None, None
         for sweep in looks:
             if told := turn(state, sweep):

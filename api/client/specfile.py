@@ -1,7 +1,7 @@
 """Specs as YAML 1.2: `1e-3` is a number, `yes` is text, keys are unique, tags and Python objects do not exist."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import ConstructorError, SafeConstructor
@@ -58,9 +58,26 @@ def load_yaml(text: str) -> object:
         raise NotYaml(message, *((mark.line + 1, mark.column + 1) if mark else ())) from None
 
 
+def spec_of(text: str) -> object:
+    """The document of a spec. Raises NotYaml, also where there is none."""
+    if (document := load_yaml(text)) is None:
+        raise NotYaml("there is no spec in it: it is empty")
+    return document
+
+
+def read_text(file: Path | BinaryIO) -> str:
+    """All of a file. Raises OSError, and NotYaml where it is not UTF-8."""
+    content = file.read_bytes() if isinstance(file, Path) else file.read()
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise NotYaml(f"byte 0x{content[error.start]:02x} is not UTF-8", line) from None
+
+
 def read_spec(path: Path) -> object:
     """The document of a spec file, YAML or JSON (which is YAML). Raises OSError and NotYaml."""
-    return load_yaml(path.read_text(encoding="utf-8"))
+    return spec_of(read_text(path))
 
 
 class Positions:

@@ -60,13 +60,14 @@ class Sweep(dict[str, Any]):
         """Ask again how far it is."""
         return self._renewed(self._client.sweep(self.id))
 
-    def wait(self, *, timeout: timedelta | None = None, progress: bool | None = None) -> Self:
+    def wait(self, *, timeout: timedelta | float | None = None, progress: bool | None = None) -> Self:
         """Until it is over, whatever its state is then; or `paused`, when it waits for you: `pause_reason` says why.
 
-        `progress`: whether a bar is shown; by default in terminals and notebooks. Raises TimeoutError, and
-        ServerUnreachable where the server does not come back; waiting again goes on.
+        `timeout`: a timedelta or seconds; `progress`: whether a bar is shown; by default in terminals and notebooks.
+        Raises TimeoutError, and ServerUnreachable where the server does not come back; waiting again goes on.
         """
-        shown(self._looks(timeout), progress=progress)
+        patience = timeout if timeout is None or isinstance(timeout, timedelta) else timedelta(seconds=timeout)
+        shown(self._looks(patience), progress=progress)
         return self
 
     def follow(self, *, after: int | None = None) -> Iterator[Update]:
@@ -74,14 +75,35 @@ class Sweep(dict[str, Any]):
         return self._client.follow(self.id, after=after)
 
     def trials(
-        self, *, filter: str | None = None, sort: str | None = None, fields: Sequence[str] | None = None
+        self,
+        *,
+        filter: str | None = None,
+        sort: str | None = None,
+        fields: Sequence[str] | None = None,
+        limit: int | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Its trials, as `Client.trials` lists them."""
-        return self._client.trials(self.id, filter=filter, sort=sort, fields=fields)
+        return self._client.trials(self.id, filter=filter, sort=sort, fields=fields, limit=limit)
+
+    def pause(self) -> Self:
+        """Claim nothing more of it."""
+        return self._renewed(self._client.pause(self.id))
+
+    def resume(self) -> Self:
+        """Go on with it."""
+        return self._renewed(self._client.resume(self.id))
 
     def cancel(self) -> Self:
         """Cancel it."""
         return self._renewed(self._client.cancel(self.id))
+
+    def retry(self) -> Self:
+        """Let its failed trials wait again."""
+        return self._renewed(self._client.retry(self.id))
+
+    def clone(self, overrides: Mapping[str, Any] | None = None, *, name: str | None = None) -> "Sweep":
+        """Submit its spec again, with other values at these dotted paths; returns the new sweep."""
+        return self._client.clone(self.id, dict(overrides or {}), name=name)
 
     @overload
     def frame(self, table: str = "trials", *, library: Literal["polars"] = "polars") -> "pl.DataFrame": ...

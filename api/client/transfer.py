@@ -95,8 +95,12 @@ class Transfers:
         """All rows of a table of the export, of these sweeps or of all, as a frame of this library: sent as Parquet.
 
         `curves`, `alignment` and `alignment_final` are `metrics`, `traces` and `layer_summaries`. Undefined is null.
-        Raises ModuleNotFoundError where the library is not installed.
+        Raises ModuleNotFoundError where the library is not installed, ValueError where the table or library is unknown.
         """
+        if library not in ("polars", "pandas", "arrow"):
+            raise ValueError(f"library is polars, pandas or arrow, not {library!r}")
+        if table not in TABLES and table not in _VIEWS:
+            raise ValueError(f"there is no table {table!r}, only {', '.join((*TABLES, *_VIEWS))}")
         if library == "pandas" and find_spec("pandas") is None:
             raise ModuleNotFoundError(
                 "pandas is not installed: pip install pandas, or ask for polars or arrow", name="pandas"
@@ -171,8 +175,9 @@ class Transfers:
     def _opened(self, request: httpx.Request) -> httpx.Response:
         """Asked again where the server says when to come back. A body that is read from a file is sent once."""
         response = self._http.send(request, stream=True)
-        for _ in range(RETRIES):
-            if not isinstance(request.stream, httpx.ByteStream) or (pause := pause_asked_for(response)) is None:
+        for attempt in range(RETRIES - 1):
+            pause = pause_asked_for(response, float(4**attempt))
+            if not isinstance(request.stream, httpx.ByteStream) or pause is None:
                 break
             response.close()
             time.sleep(pause)

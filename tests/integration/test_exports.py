@@ -173,6 +173,10 @@ def test_sql_answers_in_csv_and_arrow(client: TestClient, sweep: int) -> None:
     assert lines[0] == ["sweep", "seed", "lr"]
     assert {line[0] for line in lines[1:]} == {f"'{NAME}"}
     refused(client.post("/api/v1/query", json=question, headers={"accept": "image/png"}), 406)
+    twice = {"sql": "SELECT 1 AS a, 2 AS a"}
+    problem = refused(client.post("/api/v1/query", json=twice, headers={"accept": _ARROW}), 422)
+    assert problem["detail"] == "two columns are called a: name them apart with AS"
+    assert client.post("/api/v1/query", json=twice, headers={"accept": "text/csv"}).text == "a,a\n1,2\n"
     assert client.post("/api/v1/query", json=question).json()["truncated"] is True
 
 

@@ -120,7 +120,7 @@ AFTER = (
         "In a terminal a bar with the time to go; elsewhere a line when trials end; and a line with every change of\n"
         "state. A sweep that pauses, as one does whose trials fail alike, ends the watching with exit code 1, the\n"
         "reason and what can be done. Ctrl-C ends the watching, not the sweep. A sweep is named by its number, by\n"
-        "`last`, or by the beginning of its name.",
+        "`last`, by its name, or by the beginning of its name where no other name begins so.",
         ("alignsweep watch last", "alignsweep watch fir", "alignsweep watch 7", "alignsweep watch frist"),
     ),
     Session(
@@ -182,16 +182,18 @@ HEAD = """\
 # Ten sessions
 
 What users do most, as the terminal shows it, mistakes included. Every command has examples under `--help`. Data goes to
-standard output, talk and bars to standard error. `-o json` and `-o csv` are for programs. `NO_COLOR=1`
+standard output, talk and bars to standard error. `-o json` and `-o csv` are for programs: numbers in full, lists and
+objects as JSON. As `-`, specs and questions come from standard input and files go to standard output. `NO_COLOR=1`
 turns colours off.
 
 | exit code | when |
 | --- | --- |
 | 0 | done |
 | 1 | the sweep did not succeed or is paused, or the command could not do its work: a wrong spec, a file that is there |
-| 2 | wrong usage: an unknown option, a missing argument, nobody to ask and no `--yes` |
+| 2 | wrong usage: an unknown option, table or format, a missing argument, nobody to ask and no `--yes` |
 | 3 | no server answers |
 | 4 | the server refused: the sweep is not there, the token may not, the question is wrong |
+| 130 | Ctrl-C, except in `up`, which it stops |
 
 `alignsweep --install-completion` teaches your shell to complete commands, options, sweeps and recipes. A test writes
 this page and runs it again.

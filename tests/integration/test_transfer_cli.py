@@ -77,8 +77,8 @@ def test_exports_go_to_files_and_to_standard_output(sweep: int, tmp_path: Path) 
     assert parquet.read_table("trials.parquet").num_rows == 8
     lines = list(csv.DictReader(io.StringIO(run("export", str(sweep), "--format", "csv").decode(), newline="")))
     assert len(lines) == 8
-    run("export", "--table", "trials", "-o", "trials.xlsx", status=1)
-    run("export", "--table", "tokens", "--format", "csv", status=4)
+    run("export", "--table", "trials", "-o", "trials.xlsx", status=2)
+    run("export", "--table", "tokens", "--format", "csv", status=2)
     assert not list(tmp_path.glob("*.part"))
 
 

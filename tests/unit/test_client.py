@@ -1,5 +1,6 @@
 """The Python client by itself: what it imports, what it repeats, how progress looks."""
 
+import json
 import re
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import tomllib
 from collections.abc import Callable
 from datetime import timedelta
 from importlib import metadata
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,12 +16,16 @@ from typing import Any
 import httpx
 import polars as pl
 import pytest
+from fastapi import FastAPI
+from rich.console import Console
 
-from api.client import Client, ServerUnreachable, Sweep
+from api.client import Client, ServerRefused, ServerUnreachable, Sweep
+from api.client.naming import found
 from api.client.progress import bar, shown
 from api.client.transfer import FORMS, TABLES
 from services.transfer import exports, formats
 from tests.ports import free_port
+from tests.serving import served
 
 ANSWER = {
     "id": 3,
@@ -88,6 +93,32 @@ def test_waiting_ends_where_it_takes_too_long(monkeypatch: pytest.MonkeyPatch) -
     sweep = client_of(lambda _: httpx.Response(200, json=ANSWER), monkeypatch).sweep(3)
     with pytest.raises(TimeoutError, match="sweep 3 is running"):
         sweep.wait(timeout=timedelta(0))
+    with pytest.raises(TimeoutError, match="sweep 3 is running"):
+        sweep.wait(timeout=0)
+
+
+def test_a_sweep_has_the_verbs_of_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        verb = request.url.path.rpartition("/")[2]
+        asked.append(verb)
+        return httpx.Response(200, json={**ANSWER, "id": 4 if verb == "clone" else 3, "state": verb})
+
+    sweep = Sweep(client_of(answer, monkeypatch), ANSWER)
+    for verb in ("pause", "resume", "cancel", "retry"):
+        assert getattr(sweep, verb)() is sweep
+        assert sweep.state == verb
+    assert (sweep.clone({"base.train.lr": 0.1}, name="b").id, sweep.id) == (4, 3)
+    assert asked == ["pause", "resume", "cancel", "retry", "clone"]
+
+
+def test_what_cannot_be_read_is_named() -> None:
+    sweep = Sweep(Client("http://test"), ANSWER)
+    with pytest.raises(ValueError, match=r"there is no table 'phases', only sweeps, trials, .*alignment_final"):
+        sweep.frame("phases")
+    with pytest.raises(ValueError, match="polars, pandas or arrow, not 'bogus'"):
+        sweep.frame(library="bogus")  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize(
@@ -113,6 +144,33 @@ def test_what_might_be_done_twice_is_sent_once(
         call(client_of(fail, monkeypatch))
     assert len(requests) == sent
     assert len({request.headers.get("Idempotency-Key") for request in requests}) == 1
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_a_server_that_is_away_for_a_while_is_asked_again(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By asking, reading, and following; and not by what may have been done."""
+    file = BytesIO()
+    pl.DataFrame({"a": [1]}).write_parquet(file)
+    requests: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        requests.append(request.url.path)
+        if requests.count(request.url.path) < 3:
+            return httpx.Response(status, text="<html>")
+        if request.url.path.endswith("/stream"):
+            return httpx.Response(200, headers={"Content-Type": "text/event-stream"}, text="event: end\ndata: {}\n\n")
+        if "/export/" in request.url.path:
+            return httpx.Response(200, stream=httpx.ByteStream(file.getvalue()))
+        return httpx.Response(200, json=ANSWER)
+
+    client = client_of(answer, monkeypatch)
+    assert client.sweep(3).id == 3
+    assert client.read("trials").rows() == [(1,)]
+    assert [update.kind for update in client.follow(3)] == ["end"]
+    assert len(requests) == 9
+    if status != 429:
+        with pytest.raises(ServerRefused):
+            client.add_webhook("http://a")
 
 
 def test_the_bar_says_what_is_left() -> None:
@@ -187,6 +245,31 @@ def test_every_change_of_state_is_told(capsys: pytest.CaptureFixture[str]) -> No
     ]
 
 
+def test_the_bar_of_a_terminal_of_80_columns_tells_every_number() -> None:
+    screen = StringIO()
+    trials = {"cancelled": 1, "failed": 2, "queued": 15433, "running": 8, "succeeded": 4556}
+    looks = [{**ANSWER, "id": 1234, "trial_count": 20000, "trials": trials, "steps_per_second": 123456.0}]
+    shown(iter(looks), console=Console(file=screen, force_terminal=True, color_system=None, width=80))
+    drawn = screen.getvalue()
+    for told in ("sweep 1234", "4559/20000", "eta", "queued 15433", "succeeded 4556", "123,456 steps/s"):
+        assert told in drawn
+
+
+@pytest.mark.parametrize("url", ["localhost:8741", "127.0.0.1", "ftp://a", "http://", "http://a:b"])
+def test_what_is_no_url_is_refused_at_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALIGNSWEEP_URL", url)
+    with pytest.raises(ValueError, match="URL"):
+        Client()
+
+
+def test_this_machine_is_reached_past_proxies_and_with_a_slash_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")  # where nobody listens
+    app = FastAPI()
+    app.get("/api/v1/queue")(lambda: {"items": []})
+    with served(app) as url, Client(f"{url}/") as client:
+        assert client.queue() == []
+
+
 def test_where_nobody_listens_that_is_told_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses before the last of the tries, in seconds: of a client that nobody has answered, and of one that was."""
     pauses: list[float] = []
@@ -221,6 +304,65 @@ def test_a_sweep_can_be_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> No
     assert client.sweep("last").id == client.sweep("a").id == client.sweep("3").id == 3
     with pytest.raises(ValueError, match=r"no sweep is called b\.\.\."):
         client.sweep("b")
+
+
+def listing(rows: list[dict[str, Any]], asked: list[int]) -> Callable[[httpx.Request], httpx.Response]:
+    """A server of these rows, by pages; filters are its own affair. `asked` is filled with the pages' sizes."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(int(request.url.params["limit"]))
+        begin = int(request.url.params.get("cursor", 0))
+        end = begin + asked[-1]
+        return httpx.Response(
+            200, json={"items": rows[begin:end], "next_cursor": str(end) if end < len(rows) else None}
+        )
+
+    return answer
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_name_is_no_sweep_not_even_the_only_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = client_of(listing([{"id": 3, "name": "a"}], []), monkeypatch)
+    with pytest.raises(ValueError, match="empty name"):
+        found(client, name)
+
+
+def test_a_spec_is_a_document_or_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Any] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(json.loads(request.content))
+        return httpx.Response(201, json=ANSWER)
+
+    client, path = client_of(answer, monkeypatch), tmp_path / "a.yaml"
+    path.write_text("name: a\n")
+    for spec in ({"name": "a"}, path, str(path)):
+        client.submit(spec)
+    assert sent == [{"name": "a"}] * 3
+    path.write_text("")
+    with pytest.raises(ValueError, match="it is empty"):
+        client.submit(path)
+    with pytest.raises(ValueError, match="there is no spec"):
+        client.submit(None)
+
+
+def test_a_name_goes_before_those_that_begin_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"id": 5 - i, "name": name} for i, name in enumerate(["mine-3", "mine-2", "mine", "other mine"])]
+    client = client_of(listing(rows, []), monkeypatch)
+    assert found(client, "mine") == 3
+    assert found(client, "other") == 2
+    with pytest.raises(ValueError, match=r"mine- may be sweep 5 \(mine-3\), 4 \(mine-2\): say its number"):
+        found(client, "mine-")
+
+
+def test_a_limit_ends_lists_and_asks_for_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    client = client_of(listing([{"id": i} for i in range(1200)], asked), monkeypatch)
+    assert [sweep["id"] for sweep in client.sweeps(limit=2)] == [0, 1]
+    assert asked == [2]
+    assert len(list(client.trials(limit=700))) == 700
+    assert asked == [2, 500, 200]
+    assert len(list(client.trials(1))) == 1200
 
 
 def test_a_library_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,3 +144,27 @@ def test_validate_tells_trials_branches_and_warnings(tmp_path: Path, monkeypatch
     assert both.exit_code == 1
     assert "b.yaml:1: /nam: there is no field 'nam' here (did you mean name?)" in both.stderr
     assert "a.yaml: 15 trials" in both.stdout
+
+
+def test_a_spec_may_come_on_standard_input() -> None:
+    good = CliRunner().invoke(app, ["validate", "-"], input="name: a\nseeds: {count: 2}\n")
+    assert (good.exit_code, good.stdout) == (0, "<stdin>: 2 trials (1 configurations, 2 seeds each)\n")
+    wrong = CliRunner().invoke(app, ["validate", "-"], input="name: a\ngrid: {rule.name: [dfaa]}\n")
+    assert wrong.exit_code == 1
+    assert wrong.stderr.startswith("<stdin>:2: /grid/rule.name/0: ")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"name: a\nnotes: caf\xe9\n", "a.yaml:2: byte 0xe9 is not UTF-8\n"),
+        (b"# nothing\n", "a.yaml:1: there is no spec in it: it is empty\n"),
+    ],
+)
+def test_files_that_hold_no_spec_are_named(
+    content: bytes, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.yaml").write_bytes(content)
+    result = CliRunner().invoke(app, ["validate", "a.yaml"])
+    assert (result.exit_code, result.stderr) == (1, told)
