@@ -228,7 +228,8 @@ def test_a_look_that_is_under_way_ends_before_the_process_does(
 
     app = create_app(settings_of(database_url, reader, token=None))
     with served(app) as url, httpx.stream("GET", f"{url}/api/v1/sweeps/{sweep_id}/events/stream") as answer:
-        next(line for line in answer.iter_lines() if line.startswith("id:"))
+        lines = answer.iter_lines()  # the connection is closed where this is dropped
+        next(line for line in lines if line.startswith("id:"))
         monkeypatch.setattr(live, "look", slow)
         assert begun.wait(10)
     assert ended.is_set()
