@@ -264,6 +264,11 @@ def test_the_residual_is_undefined_without_weights_and_with_more_outputs_than_un
     assert np.isnan(narrow.alignment_residual).tolist() == [False, True, True, False]
 
 
+def test_a_single_layer_has_nothing_to_align_with() -> None:
+    alone = start(trial(model={"hidden": []}, rule={"name": "bp"})).trace_point()[0].traces
+    assert np.isnan([alone.alignment_residual, alone.gradient_alignment, alone.weight_alignment]).all()
+
+
 def test_well_conditioned_errors_give_strong_weight_alignment() -> None:
     """Independent targets of equal size align better than anisotropic ones: claim (3) of the paper."""
 

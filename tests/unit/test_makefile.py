@@ -17,5 +17,5 @@ def test_the_index_of_torch_is_asked_for_torch_alone() -> None:
     torch, rest = installs("TORCH_INDEX=https://example.org/cpu")
     assert torch.endswith("--no-deps --index-url https://example.org/cpu torch torchvision")
     assert "example.org" not in rest
-    assert rest.endswith("-e .")
+    assert rest.endswith("-e '.[service]'")
     assert installs() == [rest]

@@ -86,7 +86,7 @@ def alignment_matrix(network: Network, directions: Directions, l: int) -> Tensor
     networks that start from zero, exactly, and the best one for others.
     """
     left, right = directions.inverse[l - 1], directions.inverse[l]
-    if (left is None and l > 1) or (right is None and l < network.depth):
+    if network.depth == 1 or (left is None and l > 1) or (right is None and l < network.depth):
         return None
     A = network.parameters[l][0].double()
     if left is not None:
