@@ -21,7 +21,7 @@ import { controlBar, divergedNote, missingNote, MOST_SERIES, selectionControls, 
 
 const OUTCOMES = { test_accuracy: "test accuracy", train_accuracy: "train accuracy", test_loss: "test loss", train_loss: "train loss", gradient_alignment: "gradient alignment", weight_alignment: "weight alignment", generalisation_error: "generalisation error", steps: "updates" };
 const BRUSH = "brush.";
-const MOST_POINTS = 1000;
+const MOST_POINTS = 500;
 const EVERY_MILLISECONDS = 10000;
 
 /** @param {HTMLElement} panel @param {import("../sweep.js").SweepView} view @param {AbortSignal} signal */
