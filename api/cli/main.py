@@ -271,11 +271,16 @@ def _exit_for(sweep: dict[str, Any]) -> None:
     raise typer.Exit(FAILED)
 
 
+_OURS = ("alignsweep", "api", "db", "recipes", "services", "workers")
+
+
 def main() -> None:
     """The command: what serves and trains needs packages that the client does without."""
     try:
         app()
     except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in _OURS:
+            raise  # a mistake of ours, and no package that is missing
         err.print(f"[red]there is no {error.name} here[/]", highlight=False)
         err.print("Commands that serve or train need the service: pip install 'alignsweep\\[service]'", highlight=False)
         sys.exit(WRONG_USAGE)
